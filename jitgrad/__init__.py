@@ -1,0 +1,1 @@
+"""Gradients of Python code on a CPU, compiled."""

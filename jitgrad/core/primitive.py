@@ -1,0 +1,329 @@
+"""The record of one operation, and the table of all of them.
+
+An operation is one entry: what it computes (`eager`), what comes out (`infer`), its derivative in
+terms of other operations, how kernels compute it (`lowering`), and the inputs it is tested on.
+Eager, traced and compiled code, forward and reverse mode, methods, tests and the reference page
+all read that entry.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.affine import Affine
+from jitgrad.core.bind import bind
+from jitgrad.core.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A derivative formula that names what it needs.
+
+    The names of the function's parameters say what it is given, and so what has to be kept until
+    ``backward``: ``out``, the names of the operation's inputs, ``<input>_spec`` for shape and
+    dtype alone, ``ct`` for the cotangent, and the operation's static parameters. An operation
+    with any number of inputs offers ``index`` (which input is asked for) and ``specs`` instead.
+
+    Parameters
+    ----------
+    function : callable
+        The formula, written with operations and operators only.
+    needs : tuple of str
+        The names of its parameters.
+    """
+
+    function: Callable[..., Any]
+    needs: tuple[str, ...]
+
+    @staticmethod
+    def of(function: Callable[..., Any]) -> Rule:
+        """Return the rule that `function` states."""
+        return Rule(function, tuple(inspect.signature(function).parameters))
+
+    def __call__(self, offered: dict[str, Any]) -> Any:
+        """Evaluate the formula with what it needs out of `offered`."""
+        return self.function(*[offered[name] for name in self.needs])
+
+
+RuleFunction = Callable[..., Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Partials:
+    """Derivative of an elementwise operation: one partial derivative for each input.
+
+    Parameters
+    ----------
+    rules : tuple of Rule or None
+        None where the output does not depend differentiably on the input.
+    singular : bool
+        Whether a partial derivative may be infinite or nan; a cotangent of exactly zero then
+        gives zero.
+    """
+
+    rules: tuple[Rule | None, ...]
+    singular: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vjps:
+    """Derivative as a map from the output's cotangent to each input's.
+
+    Parameters
+    ----------
+    rules : tuple of Rule or None
+        Each needs ``ct``; an operation with any number of inputs has one rule for all.
+    linear : bool
+        Whether the operation is linear in each of these inputs with the others fixed, so that the
+        rules are its transposes and its tangent is the operation itself.
+    """
+
+    rules: tuple[Rule | None, ...]
+    linear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoDerivative:
+    """Says that an operation has no derivative, and why."""
+
+    reason: str
+
+
+Derivative = Partials | Vjps | NoDerivative
+
+
+def partials(*functions: RuleFunction, singular: bool = False) -> Partials:
+    """Return the derivative with these partial derivatives, one for each input."""
+    return Partials(_rules(functions), singular)
+
+
+def vjps(*functions: RuleFunction) -> Vjps:
+    """Return the derivative with these maps from the output's cotangent to the inputs'."""
+    return Vjps(_rules(functions))
+
+
+def transposes(*functions: RuleFunction) -> Vjps:
+    """Return the derivative of an operation that is linear in each input that has a rule."""
+    return Vjps(_rules(functions), linear=True)
+
+
+def none(reason: str) -> NoDerivative:
+    """Return the statement that there is no derivative."""
+    return NoDerivative(reason)
+
+
+def _rules(functions: Sequence[RuleFunction]) -> tuple[Rule | None, ...]:
+    return tuple(None if f is None else Rule.of(f) for f in functions)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Kernels compute one element by a scalar expression.
+
+    Parameters
+    ----------
+    text : str
+        Python expression with ``{name}`` for each input's element, in the dtype of computation.
+    integer, boolean : str
+        Other expressions where the operation computes in integers or in booleans.
+    uncast : tuple of str
+        Inputs that keep their own dtype (the condition of ``where``).
+    cost : int
+        Roughly how many additions one evaluation is worth; recomputing is weighed by it.
+    """
+
+    text: str
+    integer: str = ""
+    boolean: str = ""
+    uncast: tuple[str, ...] = ()
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulation:
+    """Kernels reduce over axes by updating an accumulator element by element.
+
+    Parameters
+    ----------
+    combine : str
+        Expression of ``{acc}`` and ``{x}`` that is the accumulator's next value.
+    identity : callable
+        Gives the accumulator's first value, a number, for a dtype.
+    """
+
+    combine: str
+    identity: Callable[[np.dtype[Any]], float | int | bool]
+
+
+IndexMapFunction = Callable[..., tuple[Affine, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMap:
+    """Kernels read the first input at another index; nothing is computed or copied.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(index, x_spec, **params)`` gives the input's index for an output's, or None
+        where it isn't linear; the operation is then carried out by `eager`.
+    """
+
+    function: IndexMapFunction
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Kernels see the input's buffer under another shape, in the same order of elements.
+
+    Parameters
+    ----------
+    function : callable
+        An index map for the cases that have one, None for the others, as of `IndexMap`.
+    """
+
+    function: IndexMapFunction
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """Kernels multiply matrices: small ones by loops, others by BLAS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Kernels store one number everywhere: the static parameter ``value``."""
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """The compiled program calls `eager` on arrays between its kernels."""
+
+
+Lowering = Template | Accumulation | IndexMap | Alias | Contraction | Fill | External
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Inputs that an operation is tested on.
+
+    Parameters
+    ----------
+    args : tuple
+        NumPy arrays in float64, int64 or bool; floating ones are also tested in float32.
+    params : dict
+        Static parameters.
+    label : str
+        What is special about it.
+    """
+
+    args: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+
+SampleMaker = Callable[[np.random.Generator], list[Sample]]
+Infer = Callable[..., Spec | tuple[Spec, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Primitive:
+    """One operation.
+
+    Parameters
+    ----------
+    name : str
+        Unique; what graphs print.
+    inputs : tuple of str
+        Names of the array inputs; ``("*xs",)`` for any number of them.
+    eager : callable
+        NumPy implementation: arrays (and Python numbers) in, an array or a tuple of arrays out.
+    infer : callable
+        ``infer(*specs, **params)`` gives the output's `Spec`, or a tuple of them; raises the
+        user's error where inputs do not fit.
+    derivative : Partials, Vjps or NoDerivative
+        In terms of other operations.
+    lowering : Lowering
+        How kernels compute it.
+    samples : callable
+        ``samples(rng)`` gives the inputs that the laws are tested on.
+    doc : str
+        One sentence.
+    grad_name : str
+        What ``grad_fn`` shows, as PyTorch names it: ``"AddBackward0"``.
+    view : bool
+        Whether `eager` returns a view of its first input.
+    write_view : callable, optional
+        For a view: ``write_view(base, part, **params)`` is `base` with the elements that the view
+        shows replaced by `part`.
+    impure : bool
+        Whether equal calls may give different results (random numbers).
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    eager: Callable[..., Any]
+    infer: Infer
+    derivative: Derivative
+    lowering: Lowering
+    samples: SampleMaker
+    doc: str
+    grad_name: str
+    view: bool = False
+    write_view: Callable[..., Any] | None = None
+    impure: bool = False
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Call the operation; arguments beyond its inputs are static parameters by name."""
+        return bind(self, args, params)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    @property
+    def variadic(self) -> bool:
+        """Whether it takes any number of inputs."""
+        return self.inputs[:1] != () and self.inputs[0].startswith("*")
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether its output can require a gradient."""
+        return not isinstance(self.derivative, NoDerivative)
+
+    def rule_for(self, index: int) -> Rule | None:
+        """Return the derivative rule for input number `index`, None if it has none."""
+        if isinstance(self.derivative, NoDerivative):
+            return None
+        return self.derivative.rules[0 if self.variadic else index]
+
+    def output_specs(self, specs: Sequence[Spec], params: dict[str, Any]) -> tuple[Spec, ...]:
+        """Return the specs of all outputs; raises the user's error where inputs do not fit."""
+        inferred = self.infer(*specs, **params)
+        return inferred if isinstance(inferred, tuple) else (inferred,)
+
+
+TABLE: dict[str, Primitive] = {}
+
+
+def register(primitive: Primitive) -> Primitive:
+    """Enter `primitive` into the table of operations.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or the derivative does not have a rule (or None) for each input.
+    """
+    if primitive.name in TABLE:
+        raise ValueError(f"operation {primitive.name} is in the table already")
+    derivative = primitive.derivative
+    if not isinstance(derivative, NoDerivative):
+        expected = 1 if primitive.variadic else len(primitive.inputs)
+        if len(derivative.rules) != expected:
+            raise ValueError(f"operation {primitive.name} needs {expected} derivative rules")
+    TABLE[primitive.name] = primitive
+    return primitive

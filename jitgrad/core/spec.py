@@ -1,0 +1,46 @@
+"""Shape and dtype of a value that is not computed yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jitgrad.core.dtypes import DType
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What is known of a value before it is computed.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Sizes of the axes; ``()`` for a 0-d value.
+    dtype : numpy dtype
+        One of the supported dtypes.
+    weak : bool
+        True for a Python number, which takes part in promotion by its category only.
+    """
+
+    shape: Shape
+    dtype: DType
+    weak: bool = False
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+    def __str__(self) -> str:
+        name = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
+        short = name.get(self.dtype.name, self.dtype.name)
+        return f"{short}[{', '.join(map(str, self.shape))}]" + ("~" if self.weak else "")

@@ -1,0 +1,257 @@
+"""Matrix products by the BLAS library that SciPy carries, without the interpreter.
+
+They go to the symbols that Numba exports for its own linear algebra, so that compiled code holds no
+address and can be kept on disk. Shapes are not checked in a kernel; the twins check them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from jitgrad.intrinsics.declare import Scalar, lowering, typed_by
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"
+
+
+def _is_matrix_of(types: Any, candidate: Any, ndim: int, dtype: Any) -> bool:
+    return (
+        isinstance(candidate, types.Array)
+        and candidate.ndim == ndim
+        and candidate.dtype == dtype
+        and candidate.layout == "C"
+    )
+
+
+def _gemm_type(a: Any, b: Any, out: Any, *flags: Any) -> Any:
+    from numba.core import types
+    from numba.core.typing import signature
+
+    if len(flags) != 3 or getattr(a, "dtype", None) not in (types.float32, types.float64):
+        return None
+    if not all(_is_matrix_of(types, array, 2, a.dtype) for array in (a, b, out)):
+        return None
+    return signature(types.none, a, b, out, *[types.boolean] * 3)
+
+
+@typed_by(_gemm_type)
+def gemm(
+    a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool, accumulate: bool
+) -> None:
+    """Write or add the product of two matrices to a third: ``out = op(a) @ op(b)``.
+
+    Parameters
+    ----------
+    a, b : float[m, k] and float[k, n], C-contiguous
+        The factors; `a` has shape (k, m) if `transpose_a`, `b` has shape (n, k) if `transpose_b`.
+    out : float[m, n], C-contiguous
+        Where the product goes; does not overlap the factors.
+    transpose_a, transpose_b : bool
+        Whether a factor is transposed first.
+    accumulate : bool
+        Add to what `out` holds.
+    """
+    left = a.T if transpose_a else a
+    right = b.T if transpose_b else b
+    if accumulate:
+        out += left @ right
+    else:
+        np.matmul(left, right, out=out)
+
+
+@lowering(gemm)
+def _gemm(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.core import cgutils
+
+    call = _BlasCall(context, builder, signature.args[0].dtype)
+    a, b, out = (call.array(t, v) for t, v in zip(signature.args, arguments[:3], strict=False))
+    transpose_a, transpose_b, accumulate = arguments[3:]
+    rows, columns = cgutils.unpack_tuple(builder, out.shape)
+    a_shape = cgutils.unpack_tuple(builder, a.shape)
+    b_shape = cgutils.unpack_tuple(builder, b.shape)
+    inner = builder.select(transpose_a, a_shape[0], a_shape[1])
+    # BLAS counts by columns, so what it sees are the transposes: out' = op(b)' @ op(a)'
+    call.emit(
+        "numba_xxgemm",
+        "cciiippipippi",
+        call.transposed(transpose_b),
+        call.transposed(transpose_a),
+        columns,
+        rows,
+        inner,
+        call.one,
+        b.data,
+        call.leading(b_shape[1]),
+        a.data,
+        call.leading(a_shape[1]),
+        call.factor(accumulate),
+        out.data,
+        call.leading(columns),
+    )
+    return context.get_dummy_value()
+
+
+def _gemv_type(a: Any, x: Any, out: Any, *flags: Any) -> Any:
+    from numba.core import types
+    from numba.core.typing import signature
+
+    if len(flags) != 2 or getattr(a, "dtype", None) not in (types.float32, types.float64):
+        return None
+    fits = _is_matrix_of(types, a, 2, a.dtype)
+    if not fits or not all(_is_matrix_of(types, array, 1, a.dtype) for array in (x, out)):
+        return None
+    return signature(types.none, a, x, out, types.boolean, types.boolean)
+
+
+@typed_by(_gemv_type)
+def gemv(a: Array, x: Array, out: Array, transpose_a: bool, accumulate: bool) -> None:
+    """Write or add the product of a matrix and a vector: ``out = op(a) @ x``.
+
+    Parameters
+    ----------
+    a : float[m, k], C-contiguous
+        The matrix, of shape (k, m) if `transpose_a`.
+    x : float[k], C-contiguous
+        The vector.
+    out : float[m], C-contiguous
+        Where the product goes; does not overlap the factors.
+    transpose_a : bool
+        Whether the matrix is transposed first.
+    accumulate : bool
+        Add to what `out` holds.
+    """
+    matrix = a.T if transpose_a else a
+    if accumulate:
+        out += matrix @ x
+    else:
+        np.matmul(matrix, x, out=out)
+
+
+@lowering(gemv)
+def _gemv(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.core import cgutils
+
+    call = _BlasCall(context, builder, signature.args[0].dtype)
+    a, x, out = (call.array(t, v) for t, v in zip(signature.args, arguments[:3], strict=False))
+    transpose_a, accumulate = arguments[3:]
+    rows, columns = cgutils.unpack_tuple(builder, a.shape)
+    # numba_xxgemv has no beta argument other than a pointer, as gemm
+    call.emit(
+        "numba_xxgemv",
+        "ciippippp",
+        call.transposed(builder.not_(transpose_a)),
+        columns,
+        rows,
+        call.one,
+        a.data,
+        call.leading(columns),
+        x.data,
+        call.factor(accumulate),
+        out.data,
+    )
+    return context.get_dummy_value()
+
+
+def _dot_type(x: Any, y: Any) -> Any:
+    from numba.core import types
+    from numba.core.typing import signature
+
+    dtype = getattr(x, "dtype", None)
+    if dtype not in (types.float32, types.float64):
+        return None
+    if not all(_is_matrix_of(types, array, 1, dtype) for array in (x, y)):
+        return None
+    return signature(dtype, x, y)
+
+
+@typed_by(_dot_type)
+def dot(x: Array, y: Array) -> Scalar:
+    """Return the sum of the products of two vectors' elements.
+
+    Parameters
+    ----------
+    x, y : float[n], C-contiguous
+        The vectors.
+
+    Returns
+    -------
+    float scalar
+        Zero if they are empty.
+    """
+    return np.dot(x, y)
+
+
+@lowering(dot)
+def _dot(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.core import cgutils
+
+    call = _BlasCall(context, builder, signature.return_type)
+    x, y = (call.array(t, v) for t, v in zip(signature.args, arguments, strict=True))
+    result = cgutils.alloca_once(builder, context.get_value_type(signature.return_type))
+    length = cgutils.unpack_tuple(builder, x.shape)[0]
+    call.emit("numba_xxdot", "cippp", call.character("\0"), length, x.data, y.data, result)
+    return builder.load(result)
+
+
+class _BlasCall:
+    """Arguments as Numba's BLAS symbols take them."""
+
+    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+        self.context = context
+        self.builder = builder
+        self.dtype = dtype
+        self.one = self.slot(1.0)
+        self.zero = self.slot(0.0)
+
+    def slot(self, number: float) -> Any:
+        from numba.core import cgutils
+
+        constant = self.context.get_constant(self.dtype, number)
+        return cgutils.alloca_once_value(self.builder, constant)
+
+    def array(self, array_type: Any, value: Any) -> Any:
+        from numba.np.arrayobj import make_array
+
+        return make_array(array_type)(self.context, self.builder, value)
+
+    def character(self, letter: str) -> Any:
+        from llvmlite import ir
+
+        return ir.Constant(ir.IntType(8), ord(letter))
+
+    def transposed(self, flag: Any) -> Any:
+        return self.builder.select(flag, self.character("t"), self.character("n"))
+
+    def factor(self, accumulate: Any) -> Any:
+        return self.builder.select(accumulate, self.one, self.zero)
+
+    def leading(self, columns: Any) -> Any:
+        # BLAS refuses a leading dimension of zero even where there is nothing to do
+        one = columns.type(1)
+        return self.builder.select(self.builder.icmp_signed("<", columns, one), one, columns)
+
+    def emit(self, symbol: str, form: str, *arguments: Any) -> None:
+        """Call a symbol; `form` has c for a character, i for a size, p for a pointer."""
+        from llvmlite import ir
+        from numba.core import cgutils
+
+        pointer = ir.IntType(8).as_pointer()
+        types = {"c": ir.IntType(8), "i": self.context.get_value_type(_intp()), "p": pointer}
+        kind = self.character("s" if self.dtype.bitwidth == 32 else "d")
+        signature = ir.FunctionType(ir.IntType(32), [types["c"], *(types[letter] for letter in form)])
+        callee = cgutils.get_or_insert_function(self.builder.module, signature, symbol)
+        converted = [
+            self.builder.bitcast(argument, pointer) if letter == "p" else argument
+            for letter, argument in zip(form, arguments, strict=True)
+        ]
+        self.builder.call(callee, [kind, *converted])
+
+
+def _intp() -> Any:
+    from numba.core import types
+
+    return types.intp

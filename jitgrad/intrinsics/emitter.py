@@ -1,0 +1,367 @@
+"""Writes LLVM code through values that read like numbers.
+
+A formula is straight-line: it chooses with `Emitter.select` and never branches, so that the loop
+around it can be vectorised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from llvmlite import ir
+
+from jitgrad.intrinsics.declare import INTRINSICS, Formula, Twin
+
+LLVM_TYPES: dict[str, Any] = {
+    "bool": ir.IntType(1),
+    "int8": ir.IntType(8),
+    "int32": ir.IntType(32),
+    "int64": ir.IntType(64),
+    "float32": ir.FloatType(),
+    "float64": ir.DoubleType(),
+}
+
+# Numba adds `contract` to float arithmetic that has no flag yet, and a product that is contracted
+# into a sum no longer is the rounded product that error terms are computed from. This flag means
+# nothing on add, sub and mul: it keeps them as they are written.
+AS_WRITTEN = ("arcp",)
+
+Number: TypeAlias = int | float
+
+
+class Value:
+    """A scalar in LLVM code, with the operators of a number.
+
+    Parameters
+    ----------
+    emitter : Emitter
+        Writes the code.
+    llvm : llvmlite value
+        What it stands for.
+    kind : str
+        ``bool``, ``int32``, ``int64``, ``float32`` or ``float64``.
+    """
+
+    __slots__ = ("emitter", "kind", "llvm")
+
+    def __init__(self, emitter: Emitter, llvm: Any, kind: str) -> None:
+        self.emitter = emitter
+        self.llvm = llvm
+        self.kind = kind
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it is of a floating type."""
+        return self.kind.startswith("float")
+
+    def __add__(self, other: Value | Number) -> Value:
+        return self.emitter.arithmetic("add", self, other)
+
+    def __radd__(self, other: Number) -> Value:
+        return self.emitter.arithmetic("add", self.like(other), self)
+
+    def __sub__(self, other: Value | Number) -> Value:
+        return self.emitter.arithmetic("sub", self, other)
+
+    def __rsub__(self, other: Number) -> Value:
+        return self.emitter.arithmetic("sub", self.like(other), self)
+
+    def __mul__(self, other: Value | Number) -> Value:
+        return self.emitter.arithmetic("mul", self, other)
+
+    def __rmul__(self, other: Number) -> Value:
+        return self.emitter.arithmetic("mul", self.like(other), self)
+
+    def __truediv__(self, other: Value | Number) -> Value:
+        return self.emitter.arithmetic("div", self, other)
+
+    def __rtruediv__(self, other: Number) -> Value:
+        return self.emitter.arithmetic("div", self.like(other), self)
+
+    def __neg__(self) -> Value:
+        builder = self.emitter.builder
+        negated = builder.fneg(self.llvm) if self.is_float else builder.neg(self.llvm)
+        return Value(self.emitter, negated, self.kind)
+
+    def __and__(self, other: Value | int) -> Value:
+        return self.emitter.bitwise("and_", self, other)
+
+    def __or__(self, other: Value | int) -> Value:
+        return self.emitter.bitwise("or_", self, other)
+
+    def __xor__(self, other: Value | int) -> Value:
+        return self.emitter.bitwise("xor", self, other)
+
+    def __lshift__(self, other: Value | int) -> Value:
+        return self.emitter.bitwise("shl", self, other)
+
+    def __rshift__(self, other: Value | int) -> Value:
+        return self.emitter.bitwise("ashr", self, other)
+
+    def __invert__(self) -> Value:
+        return Value(self.emitter, self.emitter.builder.not_(self.llvm), self.kind)
+
+    def __lt__(self, other: Value | Number) -> Value:
+        return self.emitter.compare("<", self, other)
+
+    def __le__(self, other: Value | Number) -> Value:
+        return self.emitter.compare("<=", self, other)
+
+    def __gt__(self, other: Value | Number) -> Value:
+        return self.emitter.compare(">", self, other)
+
+    def __ge__(self, other: Value | Number) -> Value:
+        return self.emitter.compare(">=", self, other)
+
+    def equals(self, other: Value | Number) -> Value:
+        """Return whether both are equal; false for nan."""
+        return self.emitter.compare("==", self, other)
+
+    def like(self, number: Number) -> Value:
+        """Return a constant of this value's kind."""
+        return self.emitter.constant(number, self.kind)
+
+
+class Emitter:
+    """Writes one function's LLVM code.
+
+    Parameters
+    ----------
+    context : numba context
+        Knows the target.
+    builder : llvmlite.ir.IRBuilder
+        Where the code goes.
+    """
+
+    def __init__(self, context: Any, builder: Any) -> None:
+        self.context = context
+        self.builder = builder
+
+    # values
+
+    def value_of(self, llvm: Any, kind: str) -> Value:
+        """Wrap an LLVM value."""
+        return Value(self, llvm, kind)
+
+    def constant(self, number: Number, kind: str) -> Value:
+        """Return a constant of the given kind."""
+        return Value(self, ir.Constant(LLVM_TYPES[kind], number), kind)
+
+    def _lift(self, other: Value | Number, kind: str) -> Value:
+        return other if isinstance(other, Value) else self.constant(other, kind)
+
+    # arithmetic
+
+    def arithmetic(self, operation: str, a: Value, b: Value | Number) -> Value:
+        """Emit ``add``, ``sub``, ``mul`` or float ``div``, exactly as written."""
+        right = self._lift(b, a.kind)
+        if not a.is_float:
+            name = "sdiv" if operation == "div" else operation
+            return Value(self, getattr(self.builder, name)(a.llvm, right.llvm), a.kind)
+        flags = () if operation == "div" else AS_WRITTEN
+        emit = getattr(self.builder, "f" + operation)
+        return Value(self, emit(a.llvm, right.llvm, flags=flags), a.kind)
+
+    def reassociable(self, operation: str, accumulator: Value, x: Value) -> Value:
+        """Emit ``add`` or ``mul`` that may change places with others like it."""
+        if not x.is_float:
+            return self.arithmetic(operation, accumulator, x)
+        emit = getattr(self.builder, "f" + operation)
+        combined = emit(accumulator.llvm, x.llvm, flags=("reassoc", "contract"))
+        return Value(self, combined, x.kind)
+
+    def extremum(self, which: str, a: Value, b: Value) -> Value:
+        """Emit the ``max`` or ``min`` that LLVM knows as a reduction; nan if either is nan."""
+        if not a.is_float:
+            relation = ">=" if which == "max" else "<="
+            return self.select(self.compare(relation, a, b), a, b)
+        return self._llvm(f"llvm.{which}imum", a, b)
+
+    def remainder(self, x: Value, y: Value) -> Value:
+        """Return the remainder with the sign of `x`, exact."""
+        return Value(self, self.builder.frem(x.llvm, y.llvm), x.kind)
+
+    def bitwise(self, operation: str, a: Value, b: Value | int) -> Value:
+        """Emit an operation on the bits of integers or bools."""
+        emit = getattr(self.builder, operation)
+        return Value(self, emit(a.llvm, self._lift(b, a.kind).llvm), a.kind)
+
+    def compare(self, relation: str, a: Value, b: Value | Number) -> Value:
+        """Emit a comparison, false where an operand is nan."""
+        emit = self.builder.fcmp_ordered if a.is_float else self.builder.icmp_signed
+        return Value(self, emit(relation, a.llvm, self._lift(b, a.kind).llvm), "bool")
+
+    def select(self, condition: Value, a: Value | Number, b: Value | Number) -> Value:
+        """Return `a` where the condition holds, else `b`; both are computed."""
+        kind = a.kind if isinstance(a, Value) else b.kind if isinstance(b, Value) else "float64"
+        chosen = self.builder.select(
+            condition.llvm, self._lift(a, kind).llvm, self._lift(b, kind).llvm
+        )
+        return Value(self, chosen, kind)
+
+    def is_nan(self, x: Value) -> Value:
+        """Return whether `x` is nan."""
+        return Value(self, self.builder.fcmp_unordered("uno", x.llvm, x.llvm), "bool")
+
+    def fma(self, a: Value, b: Value | Number, c: Value | Number) -> Value:
+        """Return ``a * b + c``, rounded once."""
+        return self._llvm("llvm.fma", a, self._lift(b, a.kind), self._lift(c, a.kind))
+
+    def sqrt(self, x: Value) -> Value:
+        """Return the square root, correctly rounded; nan below zero."""
+        return self._llvm("llvm.sqrt", x)
+
+    def absolute(self, x: Value) -> Value:
+        """Return the magnitude of a float."""
+        return self._llvm("llvm.fabs", x)
+
+    def copysign(self, magnitude: Value | Number, sign: Value) -> Value:
+        """Return the magnitude with the sign bit of `sign`."""
+        return self._llvm("llvm.copysign", self._lift(magnitude, sign.kind), sign)
+
+    def rounded(self, x: Value, how: str = "rint") -> Value:
+        """Return `x` rounded to a whole number: ``rint`` (half to even), ``floor``, ``ceil``, ``trunc``."""
+        return self._llvm(f"llvm.{how}", x)
+
+    def _llvm(self, name: str, *arguments: Value) -> Value:
+        kind = arguments[0].kind
+        llvm_type = LLVM_TYPES[kind]
+        suffix = "f32" if kind == "float32" else "f64"
+        callee = self._declared(f"{name}.{suffix}", llvm_type, [llvm_type] * len(arguments))
+        return Value(self, self.builder.call(callee, [a.llvm for a in arguments]), kind)
+
+    def _declared(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
+        module = self.builder.module
+        existing = module.globals.get(name)
+        if existing is None:
+            existing = ir.Function(module, ir.FunctionType(result, arguments), name)
+        return existing
+
+    # conversion
+
+    def cast(self, x: Value, kind: str) -> Value:
+        """Convert between kinds of number; a float outside an integer's range gives any integer."""
+        if kind == x.kind:
+            return x
+        target = LLVM_TYPES[kind]
+        builder = self.builder
+        if kind == "bool":
+            return ~x.equals(0)
+        if x.is_float:
+            if kind == "float64":
+                converted = builder.fpext(x.llvm, target)
+            elif kind == "float32":
+                converted = builder.fptrunc(x.llvm, target)
+            else:
+                converted = builder.fptosi(x.llvm, target)
+        elif kind.startswith("float"):
+            emit = builder.uitofp if x.kind == "bool" else builder.sitofp
+            converted = emit(x.llvm, target)
+        elif x.kind == "bool":
+            converted = builder.zext(x.llvm, target)
+        else:
+            converted = (builder.sext if kind == "int64" else builder.trunc)(x.llvm, target)
+        return Value(self, converted, kind)
+
+    def bits(self, x: Value) -> Value:
+        """Return the bits of a float as an integer of the same width."""
+        kind = "int32" if x.kind == "float32" else "int64"
+        return Value(self, self.builder.bitcast(x.llvm, LLVM_TYPES[kind]), kind)
+
+    def from_bits(self, bits: Value) -> Value:
+        """Return the float that has these bits."""
+        kind = "float32" if bits.kind == "int32" else "float64"
+        return Value(self, self.builder.bitcast(bits.llvm, LLVM_TYPES[kind]), kind)
+
+    # polynomials and error terms
+
+    def polynomial(self, x: Value, coefficients: Sequence[Number]) -> Value:
+        """Return ``c[0] + c[1] x + c[2] x**2 + ...``."""
+        result = x.like(coefficients[-1])
+        for coefficient in reversed(coefficients[:-1]):
+            result = self.fma(result, x, coefficient)
+        return result
+
+    # functions
+
+    def call(self, twin: Twin, *arguments: Value) -> Value:
+        """Call another intrinsic, whose arguments are of the kinds that its formula expects."""
+        record = INTRINSICS[twin.__name__]
+        assert record.formula is not None
+        assert record.kind_rule is not None
+        if record.in_place:
+            result: Value = record.formula(self, *arguments)
+            return result
+        resolved = record.kind_rule(tuple(argument.kind for argument in arguments))
+        assert resolved is not None
+        return self.inline(record.name, record.formula, resolved[1], *arguments)
+
+    def inline(self, name: str, body: Formula, result: str, *arguments: Value) -> Value:
+        """Call a formula as an LLVM function that the optimiser will inline.
+
+        One copy a module and type, however often it is called, keeps the code handed to LLVM short.
+
+        Parameters
+        ----------
+        name : str
+            Unique among formulas.
+        body : callable
+            Takes an `Emitter` and one value an argument.
+        result : str
+            Kind of what `body` returns.
+        *arguments : Value
+            What it is called with.
+
+        Returns
+        -------
+        Value
+            Of kind `result`.
+        """
+        kinds = [argument.kind for argument in arguments]
+        symbol = "_".join(["jitgrad", name, *kinds])
+        function = self.builder.module.globals.get(symbol)
+        if function is None:
+            signature = ir.FunctionType(LLVM_TYPES[result], [LLVM_TYPES[kind] for kind in kinds])
+            function = ir.Function(self.builder.module, signature, symbol)
+            function.linkage = "internal"
+            function.attributes.add("alwaysinline")
+            function.attributes.add("nounwind")
+            builder = ir.IRBuilder(function.append_basic_block())
+            inner = Emitter(self.context, builder)
+            parameters = [Value(inner, p, k) for p, k in zip(function.args, kinds, strict=True)]
+            builder.ret(body(inner, *parameters).llvm)
+        returned = self.builder.call(function, [argument.llvm for argument in arguments])
+        return Value(self, returned, result)
+
+    # what Numba lowers
+
+    def libm(self, function: Callable[..., float], *arguments: Value) -> Value:
+        """Call the function of the C library that Numba uses for one of Python's `math`."""
+        from numba.core import types
+        from numba.core.typing import signature
+
+        kind = arguments[0].kind
+        numba_type = getattr(types, kind)
+        sig = signature(numba_type, *[numba_type] * len(arguments))
+        implementation = self.context.get_function(function, sig)
+        result = implementation(self.builder, [argument.llvm for argument in arguments])
+        return Value(self, result, kind)
+
+    # target
+
+    def widen_vectors(self) -> None:
+        """Let the function being built use the widest vectors that the target has.
+
+        LLVM stays at half of them on most AVX-512 processors, to spare their clock frequency; for
+        code made of multiplications that costs more than it gives.
+        """
+        # llvmlite lists the attributes it knows, and this one is not among them
+        set.add(self.builder.function.attributes, '"prefer-vector-width"="512"')
+
+
+@lru_cache(maxsize=8)
+def _has_fma(triple: str, features: str) -> bool:
+    architecture = triple.partition("-")[0]
+    return "+fma" in features.split(",") or not architecture.startswith(("x86", "i", "arm"))

@@ -1,0 +1,85 @@
+"""Temporary arrays in an arena, without allocation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jitgrad.intrinsics.declare import lowering, typed_by
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _block_type(arena: Any, offset: Any, shape: Any, dtype: Any) -> Any:
+    from numba.core import types
+    from numba.core.typing import signature
+
+    fits = (
+        isinstance(arena, types.Array)
+        and arena.dtype == types.uint8
+        and isinstance(offset, types.Integer)
+        and isinstance(shape, types.BaseTuple)
+        and isinstance(dtype, types.NumberClass)
+    )
+    if not fits:
+        return None
+    axes = types.UniTuple(types.intp, len(shape)) if len(shape) else shape
+    array = types.Array(dtype.dtype, len(shape), "C")
+    return signature(array, arena, types.intp, axes, dtype)
+
+
+@typed_by(_block_type)
+def block(
+    arena: NDArray[np.uint8], offset: int, shape: tuple[int, ...], dtype: Any
+) -> NDArray[Any]:
+    """Return the C-contiguous array that lies at an offset in an arena.
+
+    Parameters
+    ----------
+    arena : uint8[bytes], C-contiguous
+        Memory that outlives the array.
+    offset : int
+        Where the array begins, in bytes; a multiple of the size of an element.
+    shape : tuple of int
+        Of the array; all of it lies within the arena, which a kernel does not check.
+    dtype : type
+        ``f32``, ``f64``, ``i32``, ``i64`` or ``b1``.
+
+    Returns
+    -------
+    array of `shape` and `dtype`
+        Not initialised; shares memory with the arena.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    return arena[offset : offset + size].view(dtype).reshape(shape)
+
+
+@lowering(block)
+def _block(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.core import cgutils
+    from numba.np.arrayobj import make_array, populate_array
+
+    array_type = signature.return_type
+    arena, offset, shape, _ = arguments
+    start = make_array(signature.args[0])(context, builder, arena).data
+    array = make_array(array_type)(context, builder)
+    size = context.get_abi_sizeof(context.get_data_type(array_type.dtype))
+    axes = cgutils.unpack_tuple(builder, shape, array_type.ndim)
+    strides: list[Any] = []
+    stride = context.get_constant(_intp(), size)
+    for axis in reversed(axes):
+        strides.insert(0, stride)
+        stride = builder.mul(stride, axis)
+    data = builder.bitcast(builder.gep(start, [offset]), array.data.type)
+    # no owner: nothing counts references to it, so nothing can free it
+    populate_array(array, data=data, shape=axes, strides=strides, itemsize=size, meminfo=None)
+    return array._getvalue()
+
+
+def _intp() -> Any:
+    from numba.core import types
+
+    return types.intp

@@ -1,0 +1,64 @@
+"""The reference interpreter: runs any graph with the operations' NumPy implementations.
+
+It is the oracle that compiled code is tested against, and what runs where no kernel can be built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.primitive import Primitive
+from jitgrad.core.spec import Spec
+from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
+
+Array = np.ndarray[Any, Any]
+
+
+def evaluate_primitive(
+    primitive: Primitive, arrays: Sequence[Any], params: Mapping[str, Any]
+) -> tuple[Array, ...]:
+    """Return the outputs of an operation on arrays and Python numbers, as arrays.
+
+    Where NumPy refuses the inputs, the operation's own check raises the error that the user sees.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            result = primitive.eager(*arrays, **params)
+    except Exception:
+        primitive.output_specs([spec_of(array) for array in arrays], dict(params))
+        raise
+    if isinstance(result, tuple):
+        return tuple([np.asarray(item) for item in result])
+    return (result if type(result) is np.ndarray else np.asarray(result),)
+
+
+def spec_of(raw: Any) -> Spec:
+    """Return the spec of an array, a graph value or a Python number."""
+    if isinstance(raw, Value):
+        return raw.spec
+    if isinstance(raw, np.ndarray):
+        return Spec(raw.shape, raw.dtype)
+    return Literal.of(raw).spec
+
+
+def run_nodes(nodes: Iterable[Node], environment: dict[Value, Any]) -> None:
+    """Run `nodes` in order, reading values from `environment` and adding what they compute."""
+    for node in nodes:
+        arrays = [read_operand(operand, environment) for operand in node.inputs]
+        outputs = evaluate_primitive(node.primitive, arrays, node.params)
+        environment.update(zip(node.outputs, outputs, strict=True))
+
+
+def read_operand(operand: Operand, environment: Mapping[Value, Any]) -> Any:
+    """Return the array or number that an operand stands for."""
+    return operand.number if isinstance(operand, Literal) else environment[operand]
+
+
+def interpret(graph: Graph, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the outputs of `graph` on these arrays (Python numbers for weak inputs)."""
+    environment = dict(zip(graph.inputs, arguments, strict=True))
+    run_nodes(graph.nodes, environment)
+    return tuple([read_operand(operand, environment) for operand in graph.outputs])

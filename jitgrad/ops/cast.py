@@ -1,0 +1,84 @@
+"""Change of dtype, and stopping the gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jitgrad.core.dtypes import DType, as_dtype, float32
+from jitgrad.core.primitive import (
+    IndexMap,
+    Primitive,
+    Sample,
+    Template,
+    none,
+    register,
+    transposes,
+)
+from jitgrad.core.public import public
+from jitgrad.core.spec import Spec
+
+if TYPE_CHECKING:
+    from jitgrad.tensor.tensor import Tensor
+
+
+def _samples(rng: np.random.Generator) -> list[Sample]:
+    return [Sample((rng.uniform(-3, 3, shape),), {"dtype": float32}) for shape in [(), (0,), (3, 4)]]
+
+
+cast = register(
+    Primitive(
+        "cast",
+        ("x",),
+        eager=lambda x, dtype: np.asarray(x).astype(dtype),
+        infer=lambda x, dtype: Spec(x.shape, dtype),
+        # The engine casts a cotangent to its input's dtype, so the rule has nothing left to do.
+        derivative=transposes(lambda ct: ct),
+        lowering=Template("{x}", boolean="{x} != 0"),
+        samples=_samples,
+        doc="Each element in another dtype.",
+        grad_name="ToCopyBackward0",
+    )
+)
+
+stop_gradient = register(
+    Primitive(
+        "stop_gradient",
+        ("x",),
+        eager=np.asarray,
+        infer=lambda x: x,
+        derivative=none("it exists to stop gradients"),
+        lowering=IndexMap(lambda index, x_spec: index),
+        samples=lambda rng: [Sample((rng.uniform(-1, 1, (3, 2)),))],
+        doc="The input, as a constant of differentiation.",
+        grad_name="",
+        view=True,
+    )
+)
+
+
+def convert(x: Any, dtype: DType) -> Any:
+    """Return `x` in `dtype`, `x` itself where it has it already; to bool, zero is False."""
+    return x if x.dtype == dtype else cast(x, dtype=dtype)
+
+
+@public()
+def to(x: Tensor, dtype: npt.DTypeLike) -> Tensor:
+    """Return `x` in another dtype.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    dtype : dtype_like
+        A supported dtype; a Tensor stands for its own dtype.
+
+    Returns
+    -------
+    Tensor
+        `x` itself where it has that dtype already. Gradients come back in the dtype of `x`.
+    """
+    wanted: Any = getattr(dtype, "dtype", dtype) if not isinstance(dtype, type) else dtype
+    return convert(x, as_dtype(wanted))

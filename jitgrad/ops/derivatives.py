@@ -1,0 +1,107 @@
+"""What the engine does around every derivative rule, once for all operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jitgrad.core.primitive import NoDerivative, Partials, Primitive, Rule
+from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.arithmetic import mul, scale_cotangent
+from jitgrad.ops.cast import convert
+from jitgrad.ops.reduction import sum_over
+from jitgrad.ops.shape import reshape_to
+
+
+def names_needed(primitive: Primitive, index: int) -> tuple[str, ...]:
+    """Return the names that the rule for input `index` asks for."""
+    rule = primitive.rule_for(index)
+    return () if rule is None else rule.needs
+
+
+def input_cotangent(
+    primitive: Primitive,
+    index: int,
+    ct: Any,
+    specs: Sequence[Spec],
+    params: dict[str, Any],
+    saved: Callable[[str], Any],
+) -> Any:
+    """Return the cotangent of input number `index`, in that input's shape and dtype.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        The operation.
+    index : int
+        Which input; it has a rule.
+    ct : Tensor, or tuple of Tensors
+        Cotangent of the output; a tuple for an operation with several outputs.
+    specs : sequence of Spec
+        Specs of all inputs.
+    params : dict
+        The operation's static parameters.
+    saved : callable
+        Gives the Tensor of a name that the rule needs: an input's name, ``"out"``.
+    """
+    rule = primitive.rule_for(index)
+    derivative = primitive.derivative
+    assert rule is not None and not isinstance(derivative, NoDerivative)
+    offered = _offer(primitive, rule, index, ct, specs, params, saved)
+    result = rule(offered)
+    if isinstance(derivative, Partials):
+        result = _scaled(ct, result, derivative.singular)
+    return conform(result, specs[index])
+
+
+def _offer(
+    primitive: Primitive,
+    rule: Rule,
+    index: int,
+    ct: Any,
+    specs: Sequence[Spec],
+    params: dict[str, Any],
+    saved: Callable[[str], Any],
+) -> dict[str, Any]:
+    offered: dict[str, Any] = {}
+    for name in rule.needs:
+        if name == "ct":
+            offered[name] = ct
+        elif name in params:
+            offered[name] = params[name]
+        elif name == "index" and primitive.variadic:
+            offered[name] = index
+        elif name == "specs":
+            offered[name] = tuple(specs)
+        elif name.endswith("_spec"):
+            offered[name] = specs[primitive.inputs.index(name.removesuffix("_spec"))]
+        else:
+            offered[name] = saved(name)
+    return offered
+
+
+def _scaled(ct: Any, partial: Any, singular: bool) -> Any:
+    if isinstance(partial, float):
+        # A number: one of the constants 1, -1, 0 that sums, differences and steps have.
+        return ct if partial == 1.0 else mul(ct, partial)
+    return scale_cotangent(ct, partial) if singular else mul(ct, partial)
+
+
+def conform(ct: Any, spec: Spec) -> Any:
+    """Return a cotangent summed over the axes that broadcasting added, in the dtype of `spec`."""
+    return convert(sum_to_shape(ct, spec.shape), spec.dtype)
+
+
+def sum_to_shape(x: Any, shape: Shape) -> Any:
+    """Return `x` summed over the axes along which `shape` was broadcast to it."""
+    if tuple(x.shape) == shape:
+        return x
+    added = len(x.shape) - len(shape)
+    stretched = tuple(
+        axis
+        for axis, size in enumerate(x.shape)
+        if axis < added or (shape[axis - added] == 1 and size != 1)
+    )
+    return reshape_to(sum_over(x, axes=stretched, keepdims=False), shape) if stretched else (
+        reshape_to(x, shape)
+    )

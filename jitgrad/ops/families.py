@@ -1,0 +1,298 @@
+"""Rules that a family of operations shares, so that an entry states only what is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from jitgrad.core.dtypes import (
+    DType,
+    bool_,
+    get_default_dtype,
+    int64,
+    is_floating,
+    result_dtype,
+    scalar_dtype,
+)
+from jitgrad.core.errors import ShapeError
+from jitgrad.core.primitive import (
+    Accumulation,
+    Derivative,
+    External,
+    Lowering,
+    Primitive,
+    Sample,
+    SampleMaker,
+    Template,
+    register,
+)
+from jitgrad.core.public import function_of, publish
+from jitgrad.core.shapes import broadcast_shapes, reduced_shape
+from jitgrad.core.spec import Spec
+
+Array = np.ndarray[Any, Any]
+Result = Literal["same", "float", "bool"]
+Interval = tuple[float, float]
+
+
+def camel(name: str) -> str:
+    """Return ``log_softmax`` as ``LogSoftmax``."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+# -- elementwise ---------------------------------------------------------------------------
+
+
+def promoted_dtype(specs: list[Spec], result: Result) -> DType:
+    """Return the dtype in which an elementwise operation on these inputs computes."""
+    dtype = result_dtype([(s.dtype, len(s.shape), s.weak) for s in specs])
+    if result == "float" and not is_floating(dtype):
+        return get_default_dtype()
+    return dtype
+
+
+def elementwise(
+    name: str,
+    *,
+    eager: Callable[..., Any],
+    derivative: Derivative,
+    template: str | Template,
+    samples: SampleMaker,
+    doc: str,
+    inputs: tuple[str, ...] = ("x",),
+    result: Result = "same",
+    uncast: tuple[str, ...] = (),
+    grad_name: str = "",
+    method: bool = True,
+    inplace: bool = True,
+    published: bool = True,
+) -> Primitive:
+    """Enter an operation that computes each element of its output from one of each input.
+
+    Inputs broadcast and are promoted to one dtype as in PyTorch.
+
+    Parameters
+    ----------
+    name : str
+        Name of the operation and of the public function.
+    eager : callable
+        NumPy implementation on arrays of one dtype.
+    derivative : Derivative
+        `partials` or `none`.
+    template : str or Template
+        Scalar expression for kernels.
+    samples : callable
+        Made by `reals`, `integers` or by hand.
+    doc : str
+        One sentence.
+    inputs : tuple of str
+        Names of the inputs.
+    result : {"same", "float", "bool"}
+        Dtype of the output: the promoted one, a floating one, or bool.
+    uncast : tuple of str
+        Inputs that take no part in promotion.
+    grad_name : str
+        PyTorch's name of the node, made from `name` where not given.
+    method, inplace, published : bool
+        Whether Tensors have it as a method, with a trailing underscore, and whether it is public.
+    """
+    lowering = template if isinstance(template, Template) else Template(template)
+    kept = [i for i, n in enumerate(inputs) if n not in uncast]
+
+    def infer(*specs: Spec) -> Spec:
+        shape = broadcast_shapes(name, *[s.shape for s in specs])
+        weak = all(s.weak for s in specs)
+        if result == "bool":
+            return Spec(shape, bool_, weak)
+        return Spec(shape, promoted_dtype([specs[i] for i in kept], result), weak)
+
+    def run(*args: Any) -> Any:
+        if _same_dtype(args) and not (result == "float" and args[0].dtype.kind not in "f"):
+            return eager(*args)
+        arrays = [a if isinstance(a, np.ndarray) else _weak_array(a) for a in args]
+        specs = [
+            Spec(a.shape, a.dtype, not isinstance(g, np.ndarray))
+            for a, g in zip(arrays, args, strict=True)
+        ]
+        dtype = promoted_dtype([specs[i] for i in kept], result)
+        return eager(*[a.astype(dtype) if i in kept else a for i, a in enumerate(arrays)])
+
+    primitive = register(
+        Primitive(
+            name,
+            inputs,
+            run,
+            infer,
+            derivative,
+            Template(lowering.text, lowering.integer, lowering.boolean, uncast, lowering.cost),
+            samples,
+            doc,
+            grad_name or f"{camel(name)}Backward0",
+        )
+    )
+    if published:
+        publish(function_of(primitive, doc), name, method=method, inplace=inplace)
+    return primitive
+
+
+def _same_dtype(args: tuple[Any, ...]) -> bool:
+    first = args[0]
+    if not isinstance(first, np.ndarray):
+        return False
+    return all(isinstance(a, np.ndarray) and a.dtype == first.dtype for a in args[1:])
+
+
+def _weak_array(number: Any) -> Array:
+    return np.asarray(number, scalar_dtype(number))
+
+
+# -- reductions ----------------------------------------------------------------------------
+
+
+def reduction(
+    name: str,
+    *,
+    eager: Callable[..., Any],
+    derivative: Derivative,
+    accumulation: Accumulation | None,
+    samples: SampleMaker,
+    doc: str,
+    result_dtype_of: Callable[[DType], DType] = lambda dtype: dtype,
+    identity_for_empty: bool = True,
+    grad_name: str = "",
+) -> Primitive:
+    """Enter an operation that reduces its input over the static parameter ``axes``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the operation.
+    eager : callable
+        ``eager(x, axes, keepdims)``.
+    derivative : Derivative
+        Rules may need ``axes``, ``keepdims``, ``x``, ``x_spec``, ``out``, ``ct``.
+    accumulation : Accumulation, optional
+        How kernels reduce; None to call `eager`.
+    samples : callable
+        Usually `reduction_samples` of an interval.
+    doc : str
+        One sentence.
+    result_dtype_of : callable
+        Dtype of the output for the input's.
+    identity_for_empty : bool
+        Whether reducing no elements is allowed.
+    grad_name : str
+        PyTorch's name of the node, made from `name` where not given.
+    """
+
+    def infer(x: Spec, axes: tuple[int, ...], keepdims: bool) -> Spec:
+        if not identity_for_empty and any(x.shape[a] == 0 for a in axes):
+            raise _no_elements(name, x, axes)
+        return Spec(reduced_shape(x.shape, axes, keepdims), result_dtype_of(x.dtype))
+
+    def run(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        array = np.asarray(x)
+        return np.asarray(eager(array, axes, keepdims)).astype(
+            result_dtype_of(array.dtype), copy=False
+        )
+
+    lowering: Lowering = External() if accumulation is None else accumulation
+    return register(
+        Primitive(
+            name,
+            ("x",),
+            run,
+            infer,
+            derivative,
+            lowering,
+            samples,
+            doc,
+            grad_name or f"{camel(name)}Backward0",
+        )
+    )
+
+
+def _no_elements(name: str, x: Spec, axes: tuple[int, ...]) -> Exception:
+    return ShapeError(
+        f"{name}: there is nothing to reduce over axes {axes} of shape {x.shape}",
+        why=f"{name} of no elements has no value",
+    )
+
+
+def integers_to_int64(dtype: DType) -> DType:
+    """Return int64 for integers and bool, floating dtypes unchanged: the dtype of a sum."""
+    return dtype if is_floating(dtype) else int64
+
+
+# -- samples -------------------------------------------------------------------------------
+
+
+def reals(*intervals: Interval | float) -> SampleMaker:
+    """Return samples for an elementwise operation: values of each input in its interval.
+
+    Shapes include 0-d, empty, size 1 and broadcasting. ``reals(-4, 4)`` is one input.
+    """
+    spans: tuple[Interval, ...]
+    if isinstance(intervals[0], tuple):
+        spans = intervals  # type: ignore[assignment]
+    else:
+        spans = (intervals,)  # type: ignore[assignment]
+    shapes = [
+        [()] * len(spans),
+        [(0,)] * len(spans),
+        [(7,)] * len(spans),
+        [(3, 4)] * len(spans),
+    ]
+    if len(spans) > 1:
+        shapes += [
+            [(3, 4), (4,), (3, 1)][: len(spans)] + [(4,)] * (len(spans) - 3),
+            [(), (2, 3), (3,)][: len(spans)] + [()] * (len(spans) - 3),
+            [(2, 1, 3), (4, 1), ()][: len(spans)] + [()] * (len(spans) - 3),
+        ]
+
+    def make(rng: np.random.Generator) -> list[Sample]:
+        return [
+            Sample(
+                tuple(
+                    rng.uniform(lo, hi, shape) for (lo, hi), shape in zip(spans, row, strict=True)
+                ),
+                {},
+                "x".join(map(str, row)).replace(" ", ""),
+            )
+            for row in shapes
+        ]
+
+    return make
+
+
+def reduction_samples(lo: float, hi: float, *, empty: bool = True) -> SampleMaker:
+    """Return samples for a reduction: shapes, axes and ``keepdims``, values in an interval."""
+    cases: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((), ()),
+        ((5,), (0,)),
+        ((3, 4), (0,)),
+        ((3, 4), (1,)),
+        ((3, 4), (0, 1)),
+        ((2, 3, 4), (1,)),
+        ((2, 3, 4), (0, 2)),
+        ((2, 1, 3), (1,)),
+        ((3, 4), ()),
+    ]
+    if empty:
+        cases += [((0,), (0,)), ((2, 0), (1,))]
+    cases += [((0, 2), (1,))]
+
+    def make(rng: np.random.Generator) -> list[Sample]:
+        return [
+            Sample(
+                (rng.uniform(lo, hi, shape),),
+                {"axes": axes, "keepdims": keep},
+                f"{shape}-axes{axes}{'-keep' if keep else ''}".replace(" ", ""),
+            )
+            for shape, axes in cases
+            for keep in (False, True)
+        ]
+
+    return make

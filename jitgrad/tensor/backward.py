@@ -1,0 +1,168 @@
+"""The reverse sweep: from outputs to leaves, each node once, newest first.
+
+Nothing here is recursive, so that graphs of any depth work.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitgrad.core.errors import GradientError, ShapeError
+from jitgrad.ops.arithmetic import add
+from jitgrad.tensor.modes import enable_grad, no_grad
+from jitgrad.tensor.tape import AccumulateGrad, TapeNode
+
+if TYPE_CHECKING:
+    from jitgrad.tensor.tensor import Tensor
+
+Edge = tuple[TapeNode, int]
+
+
+def start_cotangents(
+    operation: str, outputs: Sequence[Tensor], given: Sequence[Tensor | None]
+) -> list[Any]:
+    """Return the cotangents a sweep starts with: those given, 1 for scalars.
+
+    Raises
+    ------
+    GradientError
+        If an output needs no gradient, or has several elements and no cotangent is given.
+    ShapeError
+        If a cotangent has another shape than its output.
+    """
+    cts: list[Any] = []
+    for output, ct in zip(outputs, given, strict=True):
+        if not output.requires_grad:
+            raise GradientError(
+                f"{operation}: the output does not require a gradient",
+                why="it was computed without any Tensor that has requires_grad=True, or under"
+                " no_grad, or from detached values",
+                do="set requires_grad=True on the inputs before the computation",
+            )
+        if ct is None:
+            if output.numel() != 1:
+                raise GradientError(
+                    f"{operation}: an output of shape {tuple(output.shape)} needs a gradient",
+                    why="only an output of one element has an implied gradient of 1",
+                    do="pass gradient=..., of the output's shape, or reduce it with sum()",
+                )
+            cts.append(output.ones_like_this())
+            continue
+        if tuple(ct.shape) != tuple(output.shape):
+            raise ShapeError(
+                f"{operation}: the gradient has shape {tuple(ct.shape)}",
+                why=f"the output has shape {tuple(output.shape)}; they must be the same",
+            )
+        cts.append(ct if ct.dtype == output.dtype else ct.to(output.dtype))
+    return cts
+
+
+def sweep(
+    edges: Sequence[Edge],
+    cts: Sequence[Any],
+    *,
+    retain_graph: bool,
+    create_graph: bool,
+    targets: Sequence[Edge] | None = None,
+) -> dict[Edge, Any]:
+    """Carry cotangents from `edges` back through the graph.
+
+    Parameters
+    ----------
+    edges : sequence of (node, output number)
+        Where to start.
+    cts : sequence of Tensor
+        Cotangent of each.
+    retain_graph : bool
+        Whether to keep what the nodes saved.
+    create_graph : bool
+        Whether to record the sweep itself, so that its results can be differentiated.
+    targets : sequence of (node, output number), optional
+        Return the cotangents of these and touch no leaf's ``.grad``; without it every leaf that
+        is reached accumulates.
+
+    Returns
+    -------
+    dict
+        Cotangent of each target that was reached.
+    """
+    useful = None if targets is None else _leading_to({node for node, _ in targets}, edges)
+    wanted = set(targets or ())
+    found: dict[Edge, Any] = {}
+    pending: dict[TapeNode, list[Any]] = {}
+    queue: list[tuple[int, int, TapeNode]] = []
+
+    def deliver(edge: Edge, ct: Any) -> None:
+        node, slot = edge
+        held = pending.get(node)
+        if held is None:
+            pending[node] = held = [None] * max(len(node.out_specs), slot + 1)
+            heapq.heappush(queue, (-node.number, id(node), node))
+        held[slot] = ct if held[slot] is None else add(held[slot], ct)
+
+    with enable_grad() if create_graph else no_grad():
+        for edge, ct in zip(edges, cts, strict=True):
+            deliver(edge, ct)
+        while queue:
+            node = heapq.heappop(queue)[2]
+            arrived = _through_hooks(node, pending.pop(node))
+            for slot, ct in enumerate(arrived):
+                if ct is not None and (node, slot) in wanted:
+                    found[node, slot] = ct
+            if isinstance(node, AccumulateGrad):
+                if targets is None:
+                    node.leaf.accumulate_grad(arrived[0], create_graph)
+                continue
+            if useful is not None and not any(e and e[0] in useful for e in node.edges):
+                continue
+            complete = _with_zeros(node, arrived)
+            results = node.input_cotangents(complete, retain_graph)
+            for input_edge, ct in zip(node.edges, results, strict=True):
+                if input_edge is None or ct is None:
+                    continue
+                if useful is None or input_edge[0] in useful:
+                    deliver(input_edge, ct)
+    return found
+
+
+def _leading_to(targets: set[TapeNode], starts: Iterable[Edge]) -> set[TapeNode]:
+    """Return the nodes reachable from `starts` from which a target can be reached."""
+    order: list[TapeNode] = []
+    seen: set[TapeNode] = set()
+    stack = [node for node, _ in starts]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        order.append(node)
+        stack.extend(edge[0] for edge in node.edges if edge is not None)
+    useful = set(targets)
+    # Inputs are older than outputs, so one pass from old to new settles every node.
+    for node in sorted(order, key=lambda n: n.number):
+        if any(edge is not None and edge[0] in useful for edge in node.edges):
+            useful.add(node)
+    return useful
+
+
+def _through_hooks(node: TapeNode, cts: list[Any]) -> list[Any]:
+    if node.hooks:
+        for slot, hooks in node.hooks.items():
+            for hook in list(hooks):
+                if cts[slot] is not None:
+                    replaced = hook(cts[slot])
+                    cts[slot] = cts[slot] if replaced is None else replaced
+    return cts
+
+
+def _with_zeros(node: TapeNode, cts: list[Any]) -> list[Any]:
+    """Return `cts` with zeros for the outputs that received nothing, if there are several."""
+    if len(cts) == 1:
+        return cts
+    some = next(ct for ct in cts if ct is not None)
+    return [
+        some.zeros_of(spec) if ct is None else ct
+        for ct, spec in zip(cts, node.out_specs, strict=True)
+    ]

@@ -1,0 +1,46 @@
+"""Functions that see, and may replace, a gradient on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from jitgrad.core.errors import GradientError
+
+if TYPE_CHECKING:
+    from jitgrad.tensor.tensor import Tensor
+
+Hook = Callable[[Any], Any]
+
+
+class HookHandle:
+    """What `register_hook` returns; `remove` takes the hook away.
+
+    Parameters
+    ----------
+    hooks : list
+        Where the hook is kept.
+    hook : callable
+        The hook.
+    """
+
+    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
+        self._hooks = hooks
+        self._hook = hook
+
+    def remove(self) -> None:
+        """Take the hook away; doing so twice does nothing."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:
+    """Let `hook` see the cotangent of `tensor`; see `Tensor.register_hook`."""
+    edge = tensor._edge()
+    if edge is None:
+        raise GradientError(
+            "register_hook: this Tensor does not require a gradient",
+            do="set requires_grad=True on it, or register the hook on a Tensor computed from one",
+        )
+    node, slot = edge
+    return HookHandle(node.add_hook(slot, hook), hook)

@@ -1,0 +1,227 @@
+"""What operations record for `backward`: nodes that know the way back to their inputs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitgrad.core.errors import GradientError
+from jitgrad.core.primitive import Primitive
+from jitgrad.core.spec import Spec
+from jitgrad.ops.derivatives import input_cotangent, names_needed
+
+if TYPE_CHECKING:
+    from jitgrad.tensor.tensor import Tensor
+
+_numbers = itertools.count()
+
+Hook = Callable[[Any], Any]
+
+
+class Storage:
+    """What a Tensor shares with its views: a count of the in-place changes."""
+
+    __slots__ = ("version",)
+
+    def __init__(self) -> None:
+        self.version = 0
+
+
+class TapeNode:
+    """One recorded operation: `grad_fn` of what it computed.
+
+    Parameters
+    ----------
+    name : str
+        What `grad_fn` shows, as in PyTorch: ``"AddBackward0"``.
+    edges : tuple
+        For each input the node and the number of its output that the input is, or None where
+        the input needs no gradient.
+    out_specs : tuple of Spec
+        Shape and dtype of each output.
+    """
+
+    __slots__ = ("__weakref__", "edges", "hooks", "name_", "number", "out_specs")
+
+    def __init__(
+        self, name: str, edges: Sequence[tuple[TapeNode, int] | None], out_specs: Sequence[Spec]
+    ) -> None:
+        self.name_ = name
+        self.edges = tuple(edges)
+        self.out_specs = tuple(out_specs)
+        self.hooks: dict[int, list[Hook]] | None = None
+        # Inputs are recorded before outputs, so this number orders the reverse sweep.
+        self.number = next(_numbers)
+
+    def name(self) -> str:
+        """Return the name, as in PyTorch."""
+        return self.name_
+
+    @property
+    def next_functions(self) -> tuple[tuple[TapeNode | None, int], ...]:
+        """For each input the node that computed it and the number of that node's output."""
+        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+
+    def __repr__(self) -> str:
+        return f"<{self.name_} object at {id(self):#x}>"
+
+    def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
+        """Return the cotangent of each input (None where there is no edge).
+
+        Parameters
+        ----------
+        cts : list of Tensor or None
+            Cotangents of the outputs.
+        keep : bool
+            Whether what was saved must stay for another sweep.
+        """
+        raise NotImplementedError
+
+    def add_hook(self, slot: int, hook: Hook) -> list[Hook]:
+        """Let `hook` see, and replace, the cotangent of output number `slot`."""
+        if self.hooks is None:
+            self.hooks = {}
+        hooks = self.hooks.setdefault(slot, [])
+        hooks.append(hook)
+        return hooks
+
+
+class AccumulateGrad(TapeNode):
+    """Where the sweep ends: adds a cotangent to the ``.grad`` of a leaf."""
+
+    __slots__ = ("leaf",)
+
+    def __init__(self, leaf: Tensor) -> None:
+        super().__init__("AccumulateGrad", (), ())
+        self.leaf = leaf
+        # Last of all: a leaf's contributions are complete only when no other node is left.
+        self.number = -1
+
+    @property
+    def variable(self) -> Tensor:
+        """The leaf, as PyTorch names it."""
+        return self.leaf
+
+    def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
+        """Return nothing: a leaf has no inputs."""
+        return ()
+
+
+class Saved:
+    """A value kept for `backward`, with the state it must still be in then."""
+
+    __slots__ = ("edge", "raw", "storage", "version")
+
+    def __init__(self, tensor: Tensor, edge: tuple[TapeNode, int] | None) -> None:
+        self.raw = tensor._raw
+        self.edge = edge
+        self.storage = tensor._storage
+        self.version = tensor._storage.version
+
+    def unpack(
+        self,
+        needed_by: TapeNode,
+        make: Callable[..., Tensor],
+        edge: tuple[TapeNode, int] | None,
+    ) -> Tensor:
+        """Return the value as a Tensor whose history is `edge`.
+
+        Raises
+        ------
+        GradientError
+            If it was changed in place since.
+        """
+        if self.storage.version != self.version:
+            raise GradientError(
+                "backward: a value needed for the gradient was changed in place",
+                why=f"{needed_by.name_} saved a Tensor of shape {tuple(self.raw.shape)} at version"
+                f" {self.version}; it is at version {self.storage.version} now",
+                do="use an out-of-place operation (x = x + 1), or change a copy: x.clone()",
+            )
+        return make(self.raw, edge, self.storage)
+
+
+class PrimitiveNode(TapeNode):
+    """The node of an operation of the table; keeps what the operation's rules ask for."""
+
+    __slots__ = ("freed", "params", "primitive", "saved", "specs")
+
+    # Set by tensor.py, which stands to the right of this file.
+    make_tensor: Callable[..., Tensor]
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        params: dict[str, Any],
+        edges: Sequence[tuple[TapeNode, int] | None],
+        specs: Sequence[Spec],
+        out_specs: Sequence[Spec],
+    ) -> None:
+        super().__init__(primitive.grad_name, edges, out_specs)
+        self.primitive = primitive
+        self.params = params
+        self.specs = specs
+        self.saved: dict[str, Any] = {}
+        self.freed = False
+
+    def save(self, args: Sequence[Any], outputs: Sequence[Tensor]) -> None:
+        """Keep those of `args` and `outputs` that the rules of inputs with an edge ask for."""
+        names = {
+            name
+            for index, edge in enumerate(self.edges)
+            if edge is not None
+            for name in names_needed(self.primitive, index)
+        }
+        if not names:
+            return
+        primitive = self.primitive
+        if primitive.variadic:
+            name = primitive.inputs[0].removeprefix("*")
+            if name in names:
+                self.saved[name] = tuple(map(self._save_input, range(len(args)), args))
+        else:
+            for index, name in enumerate(primitive.inputs):
+                if name in names:
+                    self.saved[name] = self._save_input(index, args[index])
+        if "out" in names:
+            # Without its edge, which would make a cycle of the node with itself; see _unpack.
+            kept = tuple(Saved(output, None) for output in outputs)
+            self.saved["out"] = kept if len(kept) > 1 else kept[0]
+
+    def _save_input(self, index: int, arg: Any) -> Any:
+        return arg if isinstance(arg, (bool, int, float)) else Saved(arg, self.edges[index])
+
+    def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
+        """Return the cotangents that the operation's rules give; see `TapeNode`."""
+        if self.freed:
+            raise GradientError(
+                "backward: the graph was freed by an earlier backward",
+                why=f"the values that {self.name_} had saved are gone",
+                do="pass retain_graph=True to the earlier call, or compute the output again",
+            )
+        ct: Any = tuple(cts) if len(cts) > 1 else cts[0]
+        primitive, params, specs = self.primitive, self.params, self.specs
+        results = [
+            None
+            if edge is None
+            else input_cotangent(primitive, index, ct, specs, params, self._unpack)
+            for index, edge in enumerate(self.edges)
+        ]
+        if not keep and self.saved:
+            self.saved = {}
+            self.freed = True
+        return results
+
+    def _unpack(self, name: str) -> Any:
+        saved = self.saved[name]
+        items = saved if isinstance(saved, tuple) else (saved,)
+        unpacked = tuple(
+            [
+                item.unpack(self, self.make_tensor, (self, k) if name == "out" else item.edge)
+                if isinstance(item, Saved)
+                else item
+                for k, item in enumerate(items)
+            ]
+        )
+        return unpacked if isinstance(saved, tuple) else unpacked[0]

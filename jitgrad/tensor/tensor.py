@@ -1,0 +1,649 @@
+"""The Tensor: an array, or a value of a trace, with what `backward` needs to know."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from jitgrad.core.bind import Boxed, active_trace, set_owner
+from jitgrad.core.dtypes import DType, is_floating
+from jitgrad.core.errors import DtypeError, GradientError, JitgradWarning
+from jitgrad.core.primitive import Primitive
+from jitgrad.core.spec import Shape, Spec
+from jitgrad.ir.graph import Literal, Value
+from jitgrad.ir.interpret import evaluate_primitive
+from jitgrad.ops.creation import full_primitive
+from jitgrad.tensor.backward import Edge, start_cotangents, sweep
+from jitgrad.tensor.conversion import array_of
+from jitgrad.tensor.hooks import HookHandle, add_tensor_hook
+from jitgrad.tensor.modes import modes
+from jitgrad.tensor.tape import AccumulateGrad, PrimitiveNode, Storage, TapeNode
+
+if TYPE_CHECKING:
+    from jitgrad.tensor.views import View
+
+Array = np.ndarray[Any, Any]
+ArrayLike = Union["Tensor", npt.ArrayLike]
+
+_NUMBERS = (bool, int, float)
+
+
+class Tensor(Boxed):
+    """A multi-dimensional array that can be differentiated; made by `tensor`, `zeros` and so on.
+
+    Parameters
+    ----------
+    data : array_like
+        Any shape; Python floats get the default dtype, arrays keep theirs and their memory.
+    requires_grad : bool
+        Whether to record operations on it, so that `backward` can compute its gradient.
+
+    Attributes
+    ----------
+    grad : Tensor or None
+        The gradient that `backward` accumulated, of the Tensor's shape and dtype.
+    requires_grad : bool
+        Whether operations on it are recorded.
+
+    Raises
+    ------
+    DtypeError
+        If `requires_grad` is asked for a dtype that is not floating.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_grad",
+        "_is_numpy",
+        "_leaf",
+        "_node",
+        "_raw",
+        "_requires_grad",
+        "_slot",
+        "_storage",
+        "_view",
+    )
+
+    _raw: Any
+    _requires_grad: bool
+    _grad: Tensor | None
+    _node: TapeNode | None
+    _slot: int
+    _leaf: AccumulateGrad | None
+    _storage: Storage
+    _view: View | None
+    _is_numpy: bool
+
+    def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
+        _set_up(self, data._raw if isinstance(data, Tensor) else array_of(data))
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- how operations reach Tensors ---------------------------------------------------
+
+    @classmethod
+    def __bind__(cls, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Call `primitive` on Tensors, arrays and numbers; record it if a gradient may come."""
+        trace = active_trace()
+        boxed: list[Any] = []
+        raws: list[Any] = []
+        requires = False
+        for arg in args:
+            if not isinstance(arg, Tensor):
+                if type(arg) in _NUMBERS or isinstance(arg, float):
+                    boxed.append(arg)
+                    raws.append(arg)
+                    continue
+                arg = make_tensor(array_of(arg))
+            if trace is not None:
+                arg = trace.lift(arg)
+            if arg._view is not None:
+                arg._view.refresh(arg)
+            requires = requires or arg._requires_grad
+            boxed.append(arg)
+            raws.append(arg._raw)
+        if trace is None:
+            results = evaluate_primitive(primitive, raws, params)
+        else:
+            results = trace.evaluate(primitive, tuple(raws), params)
+        outputs = [make_tensor(raw) for raw in results]
+        if requires and modes.grad and primitive.differentiable:
+            _record(primitive, params, boxed, outputs)
+        if primitive.view:
+            _attach_view(primitive, params, boxed[0], outputs[0])
+        return tuple(outputs) if len(outputs) > 1 else outputs[0]
+
+    @classmethod
+    def __box__(cls, value: Any) -> Tensor:
+        """Return an array, number or nested list as a Tensor."""
+        return make_tensor(array_of(value))
+
+    # -- what it is ---------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        shape: Shape = self._raw.shape
+        return shape
+
+    @property
+    def dtype(self) -> DType:
+        """Dtype of the elements, a NumPy dtype."""
+        dtype: DType = self._raw.dtype
+        return dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._raw.shape)
+
+    def dim(self) -> int:
+        """Return the number of axes."""
+        return len(self._raw.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the size of one axis.
+
+        Parameters
+        ----------
+        dim : int, optional
+            The axis.
+
+        Returns
+        -------
+        tuple of int, or int
+            All sizes, or that of `dim`.
+        """
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return self.spec.size
+
+    @property
+    def spec(self) -> Spec:
+        """Shape and dtype together."""
+        raw = self._raw
+        return raw.spec if isinstance(raw, Value) else Spec(raw.shape, raw.dtype)
+
+    @property
+    def data(self) -> Tensor:
+        """The same values in the same memory, without history; assigning replaces the values."""
+        return self.detach()
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        from jitgrad.tensor.inplace import replace_values
+
+        replace_values(self, values)
+
+    # -- gradients ----------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it are recorded for `backward`."""
+        if self._view is not None:
+            self._view.refresh(self)
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set whether operations on this leaf are recorded, and return it.
+
+        Raises
+        ------
+        DtypeError
+            If the dtype is not floating.
+        GradientError
+            If it was computed from others that require a gradient, and `requires_grad` is False.
+        """
+        if requires_grad and not is_floating(self.dtype):
+            raise DtypeError(
+                f"requires_grad: a Tensor of dtype {self.dtype} can't have a gradient",
+                why="only floating values vary continuously",
+                do="convert it first: x.float().requires_grad_()",
+            )
+        if not requires_grad and self._node is not None:
+            raise GradientError(
+                "requires_grad_: only a leaf's requires_grad can be set to False",
+                why=f"this Tensor was computed by {self._node.name()}",
+                do="use x.detach() for a copy without history",
+            )
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than computed from what requires a gradient."""
+        return self.grad_fn is None
+
+    @property
+    def grad_fn(self) -> TapeNode | None:
+        """The recorded operation that computed it; None for a leaf."""
+        if self._view is not None:
+            self._view.refresh(self)
+        return self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient; only leaves (and after `retain_grad` others) keep one."""
+        shadow = _shadow(self)
+        if shadow._grad is None and shadow._node is not None and not shadow._retains_grad():
+            warnings.warn(
+                "the .grad of a Tensor that is not a leaf is not filled by backward(); "
+                "call retain_grad() on it before if you want it",
+                JitgradWarning,
+                stacklevel=2,
+            )
+        return shadow._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and tuple(value.shape) != tuple(self.shape):
+            raise GradientError(
+                f"grad: a gradient of shape {tuple(value.shape)} can't be assigned",
+                why=f"the Tensor has shape {tuple(self.shape)}",
+            )
+        _shadow(self)._grad = value
+
+    def _retains_grad(self) -> bool:
+        node = self._node
+        hooks = node.hooks.get(self._slot, []) if node is not None and node.hooks else []
+        return any(getattr(hook, "retains", None) is not None for hook in hooks)
+
+    def retain_grad(self) -> None:
+        """Let `backward` fill ``.grad`` of this Tensor though it is not a leaf."""
+        if self._node is None or self._retains_grad():
+            return
+        add_tensor_hook(self, _RetainGrad(self))
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+        """Call `hook` with the gradient of this Tensor during `backward`.
+
+        Parameters
+        ----------
+        hook : callable
+            Takes the gradient; what it returns, unless None, takes the gradient's place.
+
+        Returns
+        -------
+        HookHandle
+            Its ``remove()`` takes the hook away.
+
+        Raises
+        ------
+        GradientError
+            If the Tensor does not require a gradient.
+        """
+        return add_tensor_hook(self, hook)
+
+    def _edge(self) -> Edge | None:
+        """Return where this Tensor's cotangent goes; None if it needs none."""
+        if not self._requires_grad:
+            return None
+        if self._node is not None:
+            return (self._node, self._slot)
+        if self._leaf is None:
+            self._leaf = AccumulateGrad(self)
+        return (self._leaf, 0)
+
+    def accumulate_grad(self, ct: Tensor, keep_history: bool) -> None:
+        """Add a cotangent to ``.grad``; in place, unless its history is to be kept."""
+        if self._grad is None:
+            self._grad = ct.clone() if keep_history or ct._view is not None else ct.owned_copy()
+        elif keep_history or isinstance(self._grad._raw, Value) or isinstance(ct._raw, Value):
+            self._grad = self._grad + ct
+        else:
+            self._grad._storage.version += 1
+            np.add(self._grad._raw, ct._raw, out=self._grad._raw)
+
+    def owned_copy(self) -> Tensor:
+        """Return the same values without history, in memory that nothing else uses."""
+        raw = self._raw
+        return make_tensor(raw if isinstance(raw, Value) else raw.copy())
+
+    def ones_like_this(self) -> Tensor:
+        """Return ones of the same shape and dtype, without history."""
+        result: Tensor = full_primitive(shape=self.shape, value=1, dtype=self.dtype)
+        return result
+
+    @staticmethod
+    def zeros_of(spec: Spec) -> Tensor:
+        """Return zeros of this shape and dtype."""
+        result: Tensor = full_primitive(shape=spec.shape, value=0, dtype=spec.dtype)
+        return result
+
+    def backward(
+        self,
+        gradient: ArrayLike | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+    ) -> None:
+        """Compute the gradient with respect to leaves and add it to their ``.grad``.
+
+        Parameters
+        ----------
+        gradient : array_like, of this Tensor's shape, optional
+            Cotangent to start with; 1 for a Tensor of one element.
+        retain_graph : bool, optional
+            Keep what was saved, so that backward can run again; as `create_graph` by default.
+        create_graph : bool
+            Record this computation, so that the gradient can be differentiated.
+        inputs : Tensor or sequence of Tensor, optional
+            Accumulate into these only; into all leaves where not given.
+
+        Raises
+        ------
+        GradientError
+            If the Tensor does not require a gradient, has several elements and no `gradient` is
+            given, was freed by an earlier backward, or needs a value that was changed since.
+        ShapeError
+            If `gradient` has another shape.
+        """
+        given = None if gradient is None else box_tensor(gradient)
+        run_backward([self], [given], retain_graph, create_graph, inputs)
+
+    # -- copies and conversions ----------------------------------------------------------
+
+    def detach(self) -> Tensor:
+        """Return the same values in the same memory, as a constant of differentiation."""
+        from jitgrad.ops.cast import stop_gradient
+
+        result: Tensor = stop_gradient(self)
+        return result
+
+    def numpy(self) -> Array:
+        """Return the array itself: memory is shared.
+
+        Raises
+        ------
+        GradientError
+            If the Tensor requires a gradient, which would be lost.
+        """
+        if self.requires_grad:
+            raise GradientError(
+                "numpy: this Tensor requires a gradient, which NumPy would lose",
+                do="call x.detach().numpy()",
+            )
+        return self._concrete()
+
+    def _concrete(self) -> Array:
+        """Return the values as an array; during a trace this asks for the value."""
+        trace = active_trace()
+        tensor = self if trace is None else trace.lift(self)
+        if tensor._view is not None:
+            tensor._view.refresh(tensor)
+        raw: Any = tensor._raw
+        if isinstance(raw, Value):
+            if trace is None:
+                raise_leaked(self)
+            raw = trace.demand(raw)  # type: ignore[union-attr]
+        array: Array = raw
+        return array
+
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Raises
+        ------
+        ShapeError
+            If there is not exactly one element.
+        """
+        from jitgrad.tensor.values import only_element
+
+        return only_element(self)
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._concrete().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise GradientError(
+                "this Tensor requires a gradient, which a NumPy array would lose",
+                do="call x.detach() first, or use jitgrad's function of the same name",
+            )
+        array = self._concrete()
+        return np.array(array, dtype=dtype) if copy or dtype else array
+
+    # -- Python's protocols ----------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DtypeError("len: a 0-d Tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise DtypeError("a 0-d Tensor can't be iterated over")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "ib":
+            raise DtypeError(f"a Tensor of dtype {self.dtype} can't be an index")
+        return int(self.item())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        from jitgrad.tensor.values import format_tensor
+
+        return format_tensor(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and not self.shape else format(repr(self), spec)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        from jitgrad.ops.indexing import get_item
+
+        result: Tensor = get_item(self, index)
+        return result
+
+    def __setitem__(self, index: Any, value: ArrayLike) -> None:
+        from jitgrad.tensor.inplace import set_item
+
+        set_item(self, index, value)
+
+
+class _RetainGrad:
+    """Hook that keeps the cotangent of a Tensor that is no leaf in its ``.grad``."""
+
+    __slots__ = ("retains",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        import weakref
+
+        # Weak: the node that holds this hook is held by the Tensor.
+        self.retains = weakref.ref(tensor)
+
+    def __call__(self, ct: Tensor) -> None:
+        tensor = self.retains()
+        if tensor is not None:
+            tensor._grad = ct if tensor._grad is None else tensor._grad + ct
+
+
+def _set_up(tensor: Tensor, raw: Any) -> None:
+    tensor._raw = raw
+    tensor._requires_grad = False
+    tensor._grad = None
+    tensor._node = None
+    tensor._slot = 0
+    tensor._leaf = None
+    tensor._storage = Storage()
+    tensor._view = None
+    tensor._is_numpy = False
+
+
+def make_tensor(raw: Any) -> Tensor:
+    """Return a Tensor that holds an array or a graph value as it is."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._raw = raw
+    tensor._requires_grad = False
+    tensor._grad = None
+    tensor._node = None
+    tensor._slot = 0
+    tensor._leaf = None
+    tensor._storage = Storage()
+    tensor._view = None
+    tensor._is_numpy = False
+    return tensor
+
+
+def connected_tensor(raw: Any, edge: Edge | None, storage: Storage) -> Tensor:
+    """Return a Tensor with this value whose history is `edge`."""
+    tensor = make_tensor(raw)
+    tensor._storage = storage
+    if edge is not None:
+        tensor._requires_grad = True
+        tensor._node, tensor._slot = edge
+    return tensor
+
+
+def box_tensor(value: ArrayLike) -> Tensor:
+    """Return `value` as a Tensor, itself if it is one."""
+    return value if isinstance(value, Tensor) else make_tensor(array_of(value))
+
+
+def _shadow(tensor: Tensor) -> Tensor:
+    """Return what stands for `tensor` in the trace that is running, `tensor` itself in none."""
+    trace = active_trace()
+    return tensor if trace is None else trace.lift(tensor)  # type: ignore[no-any-return]
+
+
+def raise_leaked(tensor: Tensor) -> None:
+    """Raise the error for a Tensor of a finished trace.
+
+    Raises
+    ------
+    TraceError
+        Always.
+    """
+    from jitgrad.core.errors import TraceError
+
+    raise TraceError(
+        f"a Tensor of shape {tuple(tensor.shape)} has no value here",
+        why="it was made while a compiled function was being traced, and kept after the trace",
+        do="return it from the function instead of storing it elsewhere",
+    )
+
+
+def _record(
+    primitive: Primitive, params: dict[str, Any], args: list[Any], outputs: list[Tensor]
+) -> None:
+    """Make `outputs` remember how they were computed."""
+    if not any(is_floating(output.dtype) for output in outputs):
+        return
+    edges = [None if isinstance(a, _NUMBERS) else a._edge() for a in args]
+    for index, edge in enumerate(edges):
+        if edge is not None and primitive.rule_for(index) is None:
+            edges[index] = None
+    if not any(edges):
+        return
+    specs = [Literal.of(a).spec if isinstance(a, _NUMBERS) else a.spec for a in args]
+    node = PrimitiveNode(primitive, params, edges, specs, [output.spec for output in outputs])
+    for slot, output in enumerate(outputs):
+        if is_floating(output.dtype):
+            output._requires_grad = True
+            output._node = node
+            output._slot = slot
+    node.save(args, outputs)
+
+
+def _attach_view(
+    primitive: Primitive, params: dict[str, Any], base: Tensor, output: Tensor
+) -> None:
+    from jitgrad.tensor.views import View
+
+    if isinstance(output._raw, Value) or np.may_share_memory(base._raw, output._raw):
+        output._view = View.of(base, primitive, params)
+        output._storage = base._storage
+
+
+def run_backward(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    retain_graph: bool | None,
+    create_graph: bool,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Accumulate gradients of `outputs` into leaves; see `Tensor.backward`."""
+    outputs = [_shadow(output) for output in outputs]
+    cts = start_cotangents("backward", outputs, gradients)
+    retain = create_graph if retain_graph is None else retain_graph
+    edges = [edge for output in outputs if (edge := output._edge()) is not None]
+    if inputs is None:
+        sweep(edges, cts, retain_graph=retain, create_graph=create_graph)
+        return
+    leaves = [_shadow(t) for t in ([inputs] if isinstance(inputs, Tensor) else inputs)]
+    targets = [_target_edge("backward", leaf) for leaf in leaves]
+    found = sweep(edges, cts, retain_graph=retain, create_graph=create_graph, targets=targets)
+    for leaf, target in zip(leaves, targets, strict=True):
+        if target in found:
+            leaf.accumulate_grad(found[target], create_graph)
+
+
+def _target_edge(operation: str, tensor: Tensor) -> Edge:
+    edge = tensor._edge()
+    if edge is None:
+        raise GradientError(
+            f"{operation}: one of the inputs does not require a gradient",
+            do="set requires_grad=True on it before the computation",
+        )
+    return edge
+
+
+def gradients_of(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor | None],
+    *,
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: bool,
+) -> list[Tensor | None]:
+    """Return the gradient of the sum of `outputs` with respect to each input.
+
+    Raises
+    ------
+    GradientError
+        If an input was not used, unless `allow_unused`.
+    """
+    outputs = [_shadow(output) for output in outputs]
+    cts = start_cotangents("grad", outputs, grad_outputs)
+    targets = [_target_edge("grad", _shadow(tensor)) for tensor in inputs]
+    edges = [edge for output in outputs if (edge := output._edge()) is not None]
+    found = sweep(
+        edges,
+        cts,
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+        targets=targets,
+    )
+    if not allow_unused and any(target not in found for target in targets):
+        raise GradientError(
+            "grad: one of the inputs was not used to compute the outputs",
+            do="pass allow_unused=True to get None for it",
+        )
+    return [found.get(target) for target in targets]
+
+
+PrimitiveNode.make_tensor = staticmethod(connected_tensor)  # type: ignore[assignment]
+set_owner(Tensor)
