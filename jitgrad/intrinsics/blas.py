@@ -139,7 +139,14 @@ def _gemv(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     a, x, out = (call.array(t, v) for t, v in zip(signature.args, arguments[:3], strict=False))
     transpose_a, accumulate = arguments[3:]
     rows, columns = cgutils.unpack_tuple(builder, a.shape)
-    # numba_xxgemv has no beta argument other than a pointer, as gemm
+    inner, outer = (
+        builder.select(transpose_a, first, second) for first, second in ((rows, columns), (columns, rows))
+    )
+    # BLAS returns at once when a dimension is zero, and leaves as it was what is a sum of nothing
+    nothing_to_sum = builder.icmp_signed("==", inner, inner.type(0))
+    with builder.if_then(builder.and_(nothing_to_sum, builder.not_(accumulate)), likely=False):
+        itemsize = context.get_abi_sizeof(context.get_data_type(call.dtype))
+        cgutils.memset(builder, out.data, builder.mul(outer, outer.type(itemsize)), 0)
     call.emit(
         "numba_xxgemv",
         "ciippippp",

@@ -23,10 +23,17 @@ LLVM_TYPES: dict[str, Any] = {
     "float64": ir.DoubleType(),
 }
 
+# numbers of lanes that a rarely called function has a vector form for
+LANES = (2, 4, 8, 16)
+
 # Numba adds `contract` to float arithmetic that has no flag yet, and a product that is contracted
 # into a sum no longer is the rounded product that error terms are computed from. This flag means
 # nothing on add, sub and mul: it keeps them as they are written.
 AS_WRITTEN = ("arcp",)
+
+MANTISSA_BITS = {"float32": 23, "float64": 52}
+ONE_BITS = {"float32": 127 << 23, "float64": 1023 << 52}
+SHIFT = {"float32": 1.5 * 2.0**23, "float64": 1.5 * 2.0**52}
 
 Number: TypeAlias = int | float
 
@@ -209,6 +216,10 @@ class Emitter:
         """Return ``a * b + c``, rounded once."""
         return self._llvm("llvm.fma", a, self._lift(b, a.kind), self._lift(c, a.kind))
 
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        """Return ``a * b + c``, rounded once where the target does that as fast as twice."""
+        return self.fma(a, b, c)
+
     def sqrt(self, x: Value) -> Value:
         """Return the square root, correctly rounded; nan below zero."""
         return self._llvm("llvm.sqrt", x)
@@ -279,10 +290,66 @@ class Emitter:
 
     def polynomial(self, x: Value, coefficients: Sequence[Number]) -> Value:
         """Return ``c[0] + c[1] x + c[2] x**2 + ...``."""
+        if len(coefficients) > 6:
+            # two chains that do not wait for each other, for the price of one product
+            square = x * x
+            even = self.polynomial(square, coefficients[::2])
+            odd = self.polynomial(square, coefficients[1::2])
+            return self.multiply_add(odd, x, even)
         result = x.like(coefficients[-1])
         for coefficient in reversed(coefficients[:-1]):
-            result = self.fma(result, x, coefficient)
+            result = self.multiply_add(result, x, x.like(coefficient))
         return result
+
+    def polynomial_from(self, tail: Value, x: Value, coefficients: Sequence[Number]) -> Value:
+        """Return ``c[0] + c[1] x + ... + tail x**n``, where `n` is how many coefficients there are."""
+        for coefficient in reversed(coefficients):
+            tail = self.multiply_add(tail, x, x.like(coefficient))
+        return tail
+
+    # exponents
+
+    def clamp(self, x: Value, lowest: Number, highest: Number) -> Value:
+        """Return the number in an interval that is nearest to `x`; nan stays nan."""
+        above = self.select(x < lowest, x.like(lowest), x)
+        return self.select(above > highest, x.like(highest), above)
+
+    def shift_to_integer(self, x: Value, factor: Number) -> tuple[Value, Value]:
+        """Return ``x * factor`` rounded to a whole number: in the low bits of a float, and as such.
+
+        Adding 1.5 * 2**52 leaves no bits for a fraction, and the integer in the low bits: exact up to
+        2**51 and, unlike a conversion to integers, packed on every processor.
+        """
+        shift = SHIFT[x.kind]
+        shifted = self.multiply_add(x, x.like(factor), x.like(shift))
+        return shifted, shifted - shift
+
+    def power_of_two(self, shifted: Value) -> Value:
+        """Return two to the power of the integer in the low bits of a float, within its exponents."""
+        bits = self.bits(shifted) << MANTISSA_BITS[shifted.kind]
+        return self.from_bits(bits + ONE_BITS[shifted.kind])
+
+    def scale(self, doubled: Value, shifted: Value, tiny: Value) -> Value:
+        """Return a number times two to a power, which may overflow or lose bits below the normal range.
+
+        Parameters
+        ----------
+        doubled : Value
+            Twice the number, which is between one half and two: the power of two of the largest
+            results would overflow by itself.
+        shifted : Value
+            The power, in the low bits of a float.
+        tiny : Value
+            Whether the result can be below the normal range; then it is scaled in two steps, so that
+            it is rounded once.
+        """
+        kind = doubled.kind
+        width = MANTISSA_BITS[kind]
+        lift = 2 * width
+        bits = (self.bits(shifted) << width) + (ONE_BITS[kind] - (1 << width))
+        lifted = self.select(tiny, bits + (lift << width), bits)
+        scaled = doubled * self.from_bits(lifted)
+        return self.select(tiny, scaled * 2.0**-lift, scaled)
 
     # functions
 
@@ -335,6 +402,67 @@ class Emitter:
         returned = self.builder.call(function, [argument.llvm for argument in arguments])
         return Value(self, returned, result)
 
+    def rarely(
+        self, condition: Value, name: str, body: Formula, usual: Value, *arguments: Value
+    ) -> Value:
+        """Return `usual`, except where a condition that seldom holds does: there call `body`.
+
+        The one branch that formulas have. A call under a condition keeps LLVM from vectorising the
+        loop, unless it knows a vector form of the called function: each gets forms that look
+        whether any lane needs the call, and make it for these lanes one by one.
+
+        Parameters
+        ----------
+        condition : Value
+            Whether to call.
+        name : str
+            Unique among formulas.
+        body : callable
+            Takes an `Emitter` and one value an argument; may branch and loop.
+        usual : Value
+            What is returned where the condition does not hold.
+        *arguments : Value
+            What `body` is called with, all of the kind of `usual`.
+
+        Returns
+        -------
+        Value
+            Of the kind of `usual`.
+        """
+        builder = self.builder
+        kind = usual.kind
+        symbol = "_".join(["jitgrad", name, kind])
+        function = builder.module.globals.get(symbol)
+        if function is None:
+            function = self._define_rare(symbol, body, kind, len(arguments))
+        before = builder.block
+        with builder.if_then(condition.llvm, likely=False):
+            called = builder.call(function, [argument.llvm for argument in arguments])
+            inside = builder.block
+        merged = builder.phi(LLVM_TYPES[kind])
+        merged.add_incoming(usual.llvm, before)
+        merged.add_incoming(called, inside)
+        return Value(self, merged, kind)
+
+    def _define_rare(self, symbol: str, body: Formula, kind: str, count: int) -> Any:
+        llvm_type = LLVM_TYPES[kind]
+        function = ir.Function(
+            self.builder.module, ir.FunctionType(llvm_type, [llvm_type] * count), symbol
+        )
+        variants = [f"_ZGV_LLVM_M{n}{'v' * count}_{symbol}({symbol}_x{n})" for n in LANES]
+        # llvmlite lists the attributes it knows, and this one is not among them
+        set.add(function.attributes, f'"vector-function-abi-variant"="{",".join(variants)}"')
+        # linkonce_odr: the variants are found by name, so the name must survive linking
+        function.linkage = "linkonce_odr"
+        for attribute in ("noinline", "cold", "nounwind", "readnone"):
+            function.attributes.add(attribute)
+        set.add(function.attributes, "willreturn")
+        inner = Emitter(self.context, ir.IRBuilder(function.append_basic_block()))
+        result = body(inner, *(Value(inner, argument, kind) for argument in function.args))
+        inner.builder.ret(result.llvm)
+        keep_for_vectoriser(self.builder.module, [lanes_of(function, n) for n in LANES])
+        return function
+
     # what Numba lowers
 
     def libm(self, function: Callable[..., float], *arguments: Value) -> Value:
@@ -359,6 +487,71 @@ class Emitter:
         """
         # llvmlite lists the attributes it knows, and this one is not among them
         set.add(self.builder.function.attributes, '"prefer-vector-width"="512"')
+
+
+def lanes_of(function: Any, lanes: int) -> Any:
+    """Define the vector form of a function of scalars, with a mask that says which lanes count."""
+    scalar = function.ftype.return_type
+    vector, mask_type = ir.VectorType(scalar, lanes), ir.VectorType(LLVM_TYPES["bool"], lanes)
+    count = len(function.args)
+    form = ir.Function(
+        function.module,
+        ir.FunctionType(vector, [*[vector] * count, mask_type]),
+        f"{function.name}_x{lanes}",
+    )
+    form.linkage = "linkonce_odr"
+    # optsize keeps the loop over lanes a loop
+    for attribute in ("noinline", "nounwind", "optsize", "readnone"):
+        form.attributes.add(attribute)
+    set.add(form.attributes, "willreturn")
+    builder = ir.IRBuilder(form.append_basic_block("entry"))
+    *arguments, mask = form.args
+    index = LLVM_TYPES["int32"]
+    start, merge, call = (form.append_basic_block(name) for name in ("lane", "next", "call"))
+    none = form.append_basic_block("none")
+    packed = builder.bitcast(mask, ir.IntType(lanes))
+    builder.cbranch(builder.icmp_unsigned("==", packed, packed.type(0)), none, start)
+    entry = builder.block
+    builder.position_at_end(none)
+    builder.ret(arguments[0])
+    builder.position_at_end(start)
+    lane, result = builder.phi(index), builder.phi(vector)
+    builder.cbranch(builder.extract_element(mask, lane), call, merge)
+    builder.position_at_end(call)
+    value = builder.call(function, [builder.extract_element(a, lane) for a in arguments])
+    with_value = builder.insert_element(result, value, lane)
+    builder.branch(merge)
+    builder.position_at_end(merge)
+    merged = builder.phi(vector)
+    merged.add_incoming(result, start)
+    merged.add_incoming(with_value, call)
+    following = builder.add(lane, index(1))
+    lane.add_incoming(index(0), entry)
+    lane.add_incoming(following, merge)
+    result.add_incoming(arguments[0], entry)
+    result.add_incoming(merged, merge)
+    done = form.append_basic_block("done")
+    builder.cbranch(builder.icmp_unsigned("<", following, index(lanes)), start, done)
+    builder.position_at_end(done)
+    builder.ret(merged)
+    return form
+
+
+def keep_for_vectoriser(module: Any, functions: Sequence[Any]) -> None:
+    """List functions as used, so that they live until loops are vectorised."""
+    name = "llvm.compiler.used"
+    byte_pointer = LLVM_TYPES["int8"].as_pointer()
+    entries = [function.bitcast(byte_pointer) for function in functions]
+    variable = module.globals.get(name)
+    if variable is None:
+        variable = ir.GlobalVariable(module, ir.ArrayType(byte_pointer, 0), name)
+        variable.linkage = "appending"
+        variable.section = "llvm.metadata"
+    else:
+        entries = [*variable.initializer.constant, *entries]
+    array = ir.ArrayType(byte_pointer, len(entries))
+    variable.value_type, variable.type = array, array.as_pointer()
+    variable.initializer = ir.Constant(array, entries)
 
 
 @lru_cache(maxsize=8)

@@ -1,17 +1,53 @@
-"""Exponentials, logarithms, powers and hyperbolic functions."""
+"""Exponential functions.
+
+All three split ``x = k log(2) + r`` with a whole `k` and ``|r| <= log(2) / 2``, so that
+``exp(x) = 2**k exp(r)``, where ``exp(r)`` is a polynomial and ``2**k`` is made of exponent bits.
+The polynomials are minimax fits of `tests/intrinsics/fit_polynomials.py`.
+"""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter, Value
+
+LOG2_E = 1.4426950408889634
+# log(2) in two parts; the first has so few bits that its product with k is exact
+LOG_2 = {
+    "float64": (0.6931471805598903, 5.497923018708371e-14),
+    "float32": (0.693145751953125, 1.4286068203094173e-06),
+}
+
+# (exp(r) - 1 - r) / r**2
+EXP_TAIL = {
+    "float64": (
+        0.5000000000000011,
+        0.1666666666666643,
+        0.041666666666525666,
+        0.008333333333479681,
+        0.001388888894492044,
+        0.0001984126954647742,
+        2.4801491662875684e-05,
+        2.755754381393979e-06,
+        2.763079216948944e-07,
+        2.5015683745778075e-08,
+    ),
+    "float32": (
+        0.4999999403953552,
+        0.16666516661643982,
+        0.041668105870485306,
+        0.008369146846234798,
+        0.0013836800353601575,
+    ),
+}
+
+# beyond the first and the last exp is zero or infinite, below the second not normal
+EXP_LIMITS = {"float64": (-746.0, -708.0, 710.0), "float32": (-104.0, -87.0, 89.0)}
 
 
 @floating
@@ -22,219 +58,16 @@ def exp(x: Scalar) -> Scalar:
 
 @formula(exp)
 def _exp(e: Emitter, x: Value) -> Value:
-    return e.libm(math.exp, x)
-
-
-@floating
-def expm1(x: Scalar) -> Scalar:
-    """Exponential minus one, accurate near zero."""
-    return np.expm1(x)
-
-
-@formula(expm1)
-def _expm1(e: Emitter, x: Value) -> Value:
-    return e.libm(math.expm1, x)
-
-
-@floating
-def exp2(x: Scalar) -> Scalar:
-    """Two to the power `x`."""
-    return np.exp2(x)
-
-
-@formula(exp2)
-def _exp2(e: Emitter, x: Value) -> Value:
-    return e.libm(math.pow, x.like(2.0), x)
-
-
-@floating
-def log(x: Scalar) -> Scalar:
-    """Natural logarithm."""
-    return np.log(x)
-
-
-@formula(log)
-def _log(e: Emitter, x: Value) -> Value:
-    return e.libm(math.log, x)
-
-
-@floating
-def log1p(x: Scalar) -> Scalar:
-    """Logarithm of ``1 + x``, accurate near zero."""
-    return np.log1p(x)
-
-
-@formula(log1p)
-def _log1p(e: Emitter, x: Value) -> Value:
-    return e.libm(math.log1p, x)
-
-
-@floating
-def log2(x: Scalar) -> Scalar:
-    """Logarithm to base two."""
-    return np.log2(x)
-
-
-@formula(log2)
-def _log2(e: Emitter, x: Value) -> Value:
-    return e.libm(math.log2, x)
-
-
-@floating
-def log10(x: Scalar) -> Scalar:
-    """Logarithm to base ten."""
-    return np.log10(x)
-
-
-@formula(log10)
-def _log10(e: Emitter, x: Value) -> Value:
-    return e.libm(math.log10, x)
-
-
-@floating
-def sqrt(x: Scalar) -> Scalar:
-    """Square root, correctly rounded."""
-    return np.sqrt(x)
-
-
-@formula(sqrt)
-def _sqrt(e: Emitter, x: Value) -> Value:
-    return e.sqrt(x)
-
-
-@floating
-def rsqrt(x: Scalar) -> Scalar:
-    """One over the square root."""
-    return 1.0 / np.sqrt(x)
-
-
-@formula(rsqrt)
-def _rsqrt(e: Emitter, x: Value) -> Value:
-    return 1.0 / e.sqrt(x)
-
-
-@floating
-def cbrt(x: Scalar) -> Scalar:
-    """Cube root."""
-    return np.cbrt(x)
-
-
-@formula(cbrt)
-def _cbrt(e: Emitter, x: Value) -> Value:
-    return e.copysign(e.libm(math.pow, e.absolute(x), x.like(1 / 3)), x)
-
-
-@floating
-def pow(x: Scalar, y: Scalar) -> Scalar:
-    """`x` to the power `y`."""
-    return np.power(x, y)
-
-
-@formula(pow)
-def _pow(e: Emitter, x: Value, y: Value) -> Value:
-    return e.libm(math.pow, x, y)
-
-
-@floating
-def sigmoid(x: Scalar) -> Scalar:
-    """Logistic function, ``1 / (1 + exp(-x))``."""
-    return special.expit(x)
-
-
-@formula(sigmoid)
-def _sigmoid(e: Emitter, x: Value) -> Value:
-    small = e.call(exp, -e.absolute(x))
-    return e.select(x < 0.0, small, x.like(1.0)) / (small + 1.0)
-
-
-@floating
-def softplus(x: Scalar) -> Scalar:
-    """Logarithm of ``1 + exp(x)``, finite for all finite `x`."""
-    return np.logaddexp(x, np.zeros_like(x))
-
-
-@formula(softplus)
-def _softplus(e: Emitter, x: Value) -> Value:
-    small = e.call(log1p, e.call(exp, -e.absolute(x)))
-    return e.select(x < 0.0, small, x + small)
-
-
-@floating
-def sinh(x: Scalar) -> Scalar:
-    """Hyperbolic sine."""
-    return np.sinh(x)
-
-
-@formula(sinh)
-def _sinh(e: Emitter, x: Value) -> Value:
-    return e.libm(math.sinh, x)
-
-
-@floating
-def cosh(x: Scalar) -> Scalar:
-    """Hyperbolic cosine."""
-    return np.cosh(x)
-
-
-@formula(cosh)
-def _cosh(e: Emitter, x: Value) -> Value:
-    return e.libm(math.cosh, x)
-
-
-@floating
-def tanh(x: Scalar) -> Scalar:
-    """Hyperbolic tangent."""
-    return np.tanh(x)
-
-
-@formula(tanh)
-def _tanh(e: Emitter, x: Value) -> Value:
-    return e.libm(math.tanh, x)
-
-
-@floating
-def asinh(x: Scalar) -> Scalar:
-    """Inverse of `sinh`."""
-    return np.arcsinh(x)
-
-
-@formula(asinh)
-def _asinh(e: Emitter, x: Value) -> Value:
-    return e.libm(math.asinh, x)
-
-
-@floating
-def acosh(x: Scalar) -> Scalar:
-    """Inverse of `cosh`; nan below one."""
-    return np.arccosh(x)
-
-
-@formula(acosh)
-def _acosh(e: Emitter, x: Value) -> Value:
-    return e.libm(math.acosh, x)
-
-
-@floating
-def atanh(x: Scalar) -> Scalar:
-    """Inverse of `tanh`; nan outside [-1, 1]."""
-    return np.arctanh(x)
-
-
-@formula(atanh)
-def _atanh(e: Emitter, x: Value) -> Value:
-    return e.libm(math.atanh, x)
-
-
-@floating
-def logaddexp(x: Scalar, y: Scalar) -> Scalar:
-    """Logarithm of ``exp(x) + exp(y)``, finite for all finite arguments."""
-    return np.logaddexp(x, y)
-
-
-@formula(logaddexp)
-def _logaddexp(e: Emitter, x: Value, y: Value) -> Value:
-    difference = e.absolute(x - y)
-    larger = e.select(x > y, x, y)
-    equal_infinities = x.equals(y)
-    usual = larger + e.call(log1p, e.call(exp, -difference))
-    return e.select(equal_infinities, x + math.log(2.0), usual)
+    lowest, tiny, highest = EXP_LIMITS[x.kind]
+    x = e.clamp(x, lowest, highest)
+    shifted, r = split_by_log2(e, x)
+    tail = e.polynomial(r, [2.0 * c for c in EXP_TAIL[x.kind]])
+    doubled = e.polynomial_from(tail, r, (2.0, 2.0))
+    return e.scale(doubled, shifted, x < tiny)
+
+
+def split_by_log2(e: Emitter, x: Value) -> tuple[Value, Value]:
+    """Return `k`, shifted into the low bits of a float, and `r` in ``x = k log(2) + r``."""
+    high, low = LOG_2[x.kind]
+    shifted, k = e.shift_to_integer(x, LOG2_E)
+    return shifted, e.fma(k, -low, e.fma(k, -high, x))

@@ -1,19 +1,25 @@
-"""Sums, products, quotients, powers, and what is built like them."""
+"""Sums, products, quotients, and how a cotangent is multiplied by a partial derivative."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.core.primitive import Template, partials
+from jitgrad.core.dtypes import promote_dtypes
+from jitgrad.core.errors import ArgumentError
+from jitgrad.core.primitive import Primitive, Template, partials
 from jitgrad.core.public import public
+from jitgrad.core.spec import Spec
+from jitgrad.ops.cast import convert
 from jitgrad.ops.families import elementwise, reals
+from jitgrad.ops.rounding import absolute, floor_divide, sign, trunc
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
 
-_ORDERED_PAIR = ("x", "y")
+_NUMBERS = (bool, int, float)
 
 add = elementwise(
     "add",
@@ -22,7 +28,7 @@ add = elementwise(
     template=Template("{x} + {y}", boolean="{x} or {y}"),
     samples=reals((-3, 3), (-3, 3)),
     doc="Sum of each pair of elements.",
-    inputs=_ORDERED_PAIR,
+    inputs=("x", "y"),
     published=False,
 )
 
@@ -33,7 +39,8 @@ sub = elementwise(
     template="{x} - {y}",
     samples=reals((-3, 3), (-3, 3)),
     doc="Difference of each pair of elements.",
-    inputs=_ORDERED_PAIR,
+    inputs=("x", "y"),
+    refuse_bool="use x ^ y, or logical_xor",
     published=False,
 )
 
@@ -44,18 +51,47 @@ mul = elementwise(
     template=Template("{x} * {y}", boolean="{x} and {y}"),
     samples=reals((-3, 3), (-3, 3)),
     doc="Product of each pair of elements.",
-    inputs=_ORDERED_PAIR,
+    inputs=("x", "y"),
 )
+
+reciprocal = elementwise(
+    "reciprocal",
+    eager=np.reciprocal,
+    derivative=partials(lambda out: -out * out, singular=True),
+    template=Template("{one} / {x}", cost=4),
+    samples=reals(0.5, 3),
+    doc="One divided by each element.",
+    result="float",
+)
+
+
+def in_precision_of(value: Any, other: Spec) -> Any:
+    """Return `value` in the wider dtype of its own and another input's; numbers as they are.
+
+    Derivatives of a function of one input alone (``1 / y``, ``log(y)``) are as precise as the
+    output that way, when the inputs have different dtypes.
+    """
+    if isinstance(value, _NUMBERS):
+        return value
+    return convert(value, promote_dtypes(value.dtype, other.dtype))
+
+
+def _inverse(y: Any, x_spec: Spec) -> Any:
+    if isinstance(y, _NUMBERS):
+        return 1.0 / y if y else math.copysign(math.inf, y)
+    return reciprocal(in_precision_of(y, x_spec))
+
 
 div = elementwise(
     "div",
     eager=np.true_divide,
-    derivative=partials(lambda y: 1.0 / y, lambda y, out: -out / y, singular=True),
+    derivative=partials(_inverse, lambda y, out: -out / y, singular=True),
     template=Template("{x} / {y}", cost=4),
     samples=reals((-3, 3), (0.5, 3)),
     doc="Quotient of each pair of elements.",
-    inputs=_ORDERED_PAIR,
+    inputs=("x", "y"),
     result="float",
+    published=False,
 )
 
 neg = elementwise(
@@ -65,26 +101,7 @@ neg = elementwise(
     template="-{x}",
     samples=reals(-3, 3),
     doc="Each element with the other sign.",
-)
-
-square = elementwise(
-    "square",
-    eager=np.square,
-    derivative=partials(lambda x: 2.0 * x),
-    template="{x} * {x}",
-    samples=reals(-3, 3),
-    doc="Square of each element.",
-    grad_name="PowBackward0",
-)
-
-reciprocal = elementwise(
-    "reciprocal",
-    eager=lambda x: 1.0 / x,
-    derivative=partials(lambda out: -out * out, singular=True),
-    template=Template("1 / {x}", cost=4),
-    samples=reals(0.5, 3),
-    doc="One divided by each element.",
-    result="float",
+    refuse_bool="use ~x, or logical_not",
 )
 
 
@@ -104,10 +121,11 @@ def add_(x: ArrayLike, y: ArrayLike, *, alpha: float = 1) -> Tensor:
     Tensor
         Of the broadcast shape and promoted dtype.
     """
-    return add(x, y) if alpha == 1 else add(x, mul(y, alpha))
+    result: Tensor = add(x, y) if alpha == 1 else add(x, mul(y, alpha))
+    return result
 
 
-@public("subtract", inplace=True)
+@public(inplace=True)
 def sub_(x: ArrayLike, y: ArrayLike, *, alpha: float = 1) -> Tensor:
     """Return ``x - alpha * y``.
 
@@ -122,8 +140,56 @@ def sub_(x: ArrayLike, y: ArrayLike, *, alpha: float = 1) -> Tensor:
     -------
     Tensor
         Of the broadcast shape and promoted dtype.
+
+    Raises
+    ------
+    DtypeError
+        If both are boolean.
     """
-    return sub(x, y) if alpha == 1 else sub(x, mul(y, alpha))
+    result: Tensor = sub(x, y) if alpha == 1 else sub(x, mul(y, alpha))
+    return result
+
+
+@public(inplace=True)
+def div_(x: ArrayLike, y: ArrayLike, *, rounding_mode: str | None = None) -> Tensor:
+    """Return ``x / y``, rounded on request.
+
+    Parameters
+    ----------
+    x, y : array_like
+        Shapes that broadcast.
+    rounding_mode : {None, "trunc", "floor"}
+        None divides exactly; ``"trunc"`` rounds towards zero, ``"floor"`` down.
+
+    Returns
+    -------
+    Tensor
+        Floating; with a rounding mode of the promoted dtype.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such rounding mode.
+    """
+    result: Tensor
+    if rounding_mode is None:
+        result = div(x, y)
+    elif rounding_mode == "floor":
+        result = floor_divide(x, y)
+    elif rounding_mode == "trunc":
+        result = _divide_towards_zero(add(x, 0), add(y, 0))
+    else:
+        raise ArgumentError(
+            f"div: there is no rounding mode {rounding_mode!r}",
+            do="pass None, 'trunc' or 'floor'",
+        )
+    return result
+
+
+def _divide_towards_zero(x: Any, y: Any) -> Any:
+    if x.dtype.kind == "f" or y.dtype.kind == "f":
+        return trunc(div(x, y))
+    return mul(mul(sign(x), sign(y)), floor_divide(absolute(x), absolute(y)))
 
 
 def _scale_eager(ct: Any, partial: Any) -> Any:
@@ -134,9 +200,7 @@ def _scale_eager(ct: Any, partial: Any) -> Any:
 scale_cotangent = elementwise(
     "scale_cotangent",
     eager=_scale_eager,
-    derivative=partials(
-        lambda ct, partial: finite_or_zero(partial, ct), lambda ct: ct
-    ),
+    derivative=partials(lambda ct, partial: finite_or_zero(partial, ct), lambda ct: ct),
     template=Template("select({ct} == 0 and not isfinite({partial}), {zero}, {ct} * {partial})"),
     samples=reals((-3, 3), (-3, 3)),
     doc="Cotangent times partial derivative, where a cotangent of zero beats an infinite partial.",
@@ -145,7 +209,7 @@ scale_cotangent = elementwise(
     published=False,
 )
 
-finite_or_zero = elementwise(
+finite_or_zero: Primitive = elementwise(
     "finite_or_zero",
     eager=lambda partial, ct: np.where(
         (ct == 0) & ~np.isfinite(partial), np.zeros_like(partial), partial

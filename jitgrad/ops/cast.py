@@ -55,6 +55,7 @@ stop_gradient = register(
         doc="The input, as a constant of differentiation.",
         grad_name="",
         view=True,
+        write_view=lambda base, part: part,
     )
 )
 

@@ -16,7 +16,7 @@ from jitgrad.core.dtypes import (
     result_dtype,
     scalar_dtype,
 )
-from jitgrad.core.errors import ShapeError
+from jitgrad.core.errors import DtypeError, ShapeError
 from jitgrad.core.primitive import (
     Accumulation,
     Derivative,
@@ -64,6 +64,7 @@ def elementwise(
     inputs: tuple[str, ...] = ("x",),
     result: Result = "same",
     uncast: tuple[str, ...] = (),
+    refuse_bool: str = "",
     grad_name: str = "",
     method: bool = True,
     inplace: bool = True,
@@ -93,6 +94,9 @@ def elementwise(
         Dtype of the output: the promoted one, a floating one, or bool.
     uncast : tuple of str
         Inputs that take no part in promotion.
+    refuse_bool : str
+        What to do instead, where the operation is not defined for booleans; NumPy's must not be
+        either.
     grad_name : str
         PyTorch's name of the node, made from `name` where not given.
     method, inplace, published : bool
@@ -106,7 +110,10 @@ def elementwise(
         weak = all(s.weak for s in specs)
         if result == "bool":
             return Spec(shape, bool_, weak)
-        return Spec(shape, promoted_dtype([specs[i] for i in kept], result), weak)
+        dtype = promoted_dtype([specs[i] for i in kept], result)
+        if refuse_bool and dtype == bool_:
+            raise DtypeError(f"{name}: booleans are not taken", do=refuse_bool)
+        return Spec(shape, dtype, weak)
 
     def run(*args: Any) -> Any:
         if _same_dtype(args) and not (result == "float" and args[0].dtype.kind not in "f"):

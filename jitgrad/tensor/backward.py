@@ -9,15 +9,96 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitgrad.core.bind import Boxed, active_trace, box
 from jitgrad.core.errors import GradientError, ShapeError
 from jitgrad.ops.arithmetic import add
+from jitgrad.tensor.hooks import RetainGrad
 from jitgrad.tensor.modes import enable_grad, no_grad
-from jitgrad.tensor.tape import AccumulateGrad, TapeNode
+from jitgrad.tensor.tape import AccumulateGrad, Edge, TapeNode
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
 
-Edge = tuple[TapeNode, int]
+
+def run_backward(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    retain_graph: bool | None,
+    create_graph: bool,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Accumulate gradients of `outputs` into leaves; see `Tensor.backward`."""
+    outputs = [shadow(output) for output in outputs]
+    cts = start_cotangents("backward", outputs, gradients)
+    retain = create_graph if retain_graph is None else retain_graph
+    edges = [edge for output in outputs if (edge := output._edge()) is not None]
+    if inputs is None:
+        sweep(edges, cts, retain_graph=retain, create_graph=create_graph)
+        return
+    chosen: Any = [inputs] if isinstance(inputs, Boxed) else inputs
+    leaves = [shadow(tensor) for tensor in chosen]
+    if not leaves:
+        raise GradientError("backward: inputs is empty", do="leave it out to reach every leaf")
+    targets = [_target_edge("backward", leaf) for leaf in leaves]
+    found = sweep(edges, cts, retain_graph=retain, create_graph=create_graph, targets=targets)
+    for leaf, target in zip(leaves, targets, strict=True):
+        if target in found:
+            leaf.accumulate_grad(found[target], create_graph)
+
+
+def gradients_of(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor | None],
+    *,
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: bool,
+) -> list[Tensor | None]:
+    """Return the gradient of the sum of `outputs` with respect to each input.
+
+    Raises
+    ------
+    GradientError
+        If an input was not used, unless `allow_unused`.
+    """
+    outputs = [shadow(output) for output in outputs]
+    cts = start_cotangents("grad", outputs, grad_outputs)
+    targets = [_target_edge("grad", shadow(tensor)) for tensor in inputs]
+    edges = [edge for output in outputs if (edge := output._edge()) is not None]
+    found = sweep(
+        edges,
+        cts,
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+        targets=targets,
+    )
+    for number, target in enumerate(targets):
+        if target not in found and not allow_unused:
+            raise GradientError(
+                f"grad: input number {number} was not used to compute the outputs",
+                why="so there is no gradient with respect to it",
+                do="pass allow_unused=True to get None for it",
+            )
+    return [found.get(target) for target in targets]
+
+
+def shadow(tensor: Tensor) -> Tensor:
+    """Return what stands for `tensor` in the trace that is running, `tensor` itself in none."""
+    trace = active_trace()
+    return tensor if trace is None else trace.lift(tensor)  # type: ignore[no-any-return]
+
+
+def _target_edge(operation: str, tensor: Tensor) -> Edge:
+    if not tensor.requires_grad:
+        raise GradientError(
+            f"{operation}: one of the inputs does not require a gradient",
+            why="nothing was recorded of how the output depends on it",
+            do="set requires_grad=True on it before the computation",
+        )
+    edge = tensor._edge()
+    assert edge is not None
+    return edge
 
 
 def start_cotangents(
@@ -112,8 +193,8 @@ def sweep(
                 if ct is not None and (node, slot) in wanted:
                     found[node, slot] = ct
             if isinstance(node, AccumulateGrad):
-                if targets is None:
-                    node.leaf.accumulate_grad(arrived[0], create_graph)
+                if targets is None and (leaf := node.variable) is not None:
+                    leaf.accumulate_grad(arrived[0], create_graph)
                 continue
             if useful is not None and not any(e and e[0] in useful for e in node.edges):
                 continue
@@ -148,18 +229,29 @@ def _leading_to(targets: set[TapeNode], starts: Iterable[Edge]) -> set[TapeNode]
 
 
 def _through_hooks(node: TapeNode, cts: list[Any]) -> list[Any]:
+    """Return `cts` after the hooks; those that keep a gradient see it last."""
     if node.hooks:
         for slot, hooks in node.hooks.items():
-            for hook in list(hooks):
-                if cts[slot] is not None:
+            if cts[slot] is not None:
+                for hook in sorted(hooks, key=lambda hook: isinstance(hook, RetainGrad)):
                     replaced = hook(cts[slot])
-                    cts[slot] = cts[slot] if replaced is None else replaced
+                    if replaced is not None:
+                        cts[slot] = _checked(node, cts[slot], box(replaced))
     return cts
 
 
+def _checked(node: TapeNode, ct: Any, replaced: Any) -> Any:
+    if tuple(replaced.shape) != tuple(ct.shape):
+        raise ShapeError(
+            f"register_hook: a hook of {node.name()} returned shape {tuple(replaced.shape)}",
+            why=f"the gradient that it replaces has shape {tuple(ct.shape)}",
+        )
+    return replaced if replaced.dtype == ct.dtype else replaced.to(ct.dtype)
+
+
 def _with_zeros(node: TapeNode, cts: list[Any]) -> list[Any]:
-    """Return `cts` with zeros for the outputs that received nothing, if there are several."""
-    if len(cts) == 1:
+    """Return `cts` with zeros for the outputs that received nothing, if the node wants them."""
+    if len(cts) == 1 or not node.materialize:
         return cts
     some = next(ct for ct in cts if ct is not None)
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,39 @@ class HookHandle:
             self._hooks.remove(self._hook)
 
 
+class RetainGrad:
+    """Hook that keeps the cotangent of a Tensor that is no leaf in its ``.grad``.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        The Tensor.
+    """
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        # Weak: the node that holds this hook is held by the Tensor.
+        self._tensor = weakref.ref(tensor)
+
+    def keeps_for(self, tensor: Tensor) -> bool:
+        """Return whether it is `tensor` whose ``.grad`` this fills."""
+        return self._tensor() is tensor
+
+    def __call__(self, ct: Tensor) -> None:
+        tensor = self._tensor()
+        if tensor is not None:
+            held = tensor._grad
+            tensor._grad = ct.owned_copy() if held is None else held + ct
+
+
 def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     """Let `hook` see the cotangent of `tensor`; see `Tensor.register_hook`."""
-    edge = tensor._edge()
+    edge = tensor._edge() if tensor.requires_grad else None
     if edge is None:
         raise GradientError(
             "register_hook: this Tensor does not require a gradient",
+            why="no gradient will ever come by",
             do="set requires_grad=True on it, or register the hook on a Tensor computed from one",
         )
     node, slot = edge

@@ -9,15 +9,18 @@ import numpy as np
 
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import category
-from jitgrad.core.errors import DtypeError, GradientError, ShapeError
+from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from jitgrad.ir.graph import Value
 from jitgrad.ops.cast import convert, stop_gradient
-from jitgrad.ops.indexing import basic_item, index_put, split_index
-from jitgrad.ops.shape import broadcast_to
+from jitgrad.ops.index_forms import Advanced, split_index
+from jitgrad.ops.indexing import basic_item, fit_value, put_split
+from jitgrad.ops.slicing import Index, whole_index
+from jitgrad.ops.taking import taken_shape, write_elements
 from jitgrad.tensor.modes import modes
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
+    from jitgrad.tensor.views import View
 
 
 def apply_in_place(
@@ -79,17 +82,12 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
     view = tensor._view
     traced = isinstance(tensor._raw, Value)
     if view is not None:
-        if any(primitive.write_view is None for primitive, _ in view.steps):
-            raise GradientError(
-                f"{operation}: this view can't be changed in place",
-                why="several of its elements are the same element of the Tensor it shows",
-                do="change a copy: x.clone()",
-            )
+        _check_view(operation, view, new)
         base = view.base
         if traced or (modes.grad and (base._requires_grad or new._requires_grad)):
-            _adopt(base, view.write(new))
+            _adopt(base, view, new)
     if not traced:
-        np.copyto(tensor._raw, new._raw)
+        _copy_into(operation, tensor, new)
     tensor._storage.version += 1
     if view is not None:
         # Another reader brings itself up to date from the base; this one as well, when asked.
@@ -103,13 +101,52 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
         tensor._node, tensor._slot = new._node, new._slot
 
 
-def _adopt(base: Tensor, new: Tensor) -> None:
-    """Give `base` the history of `new`, and during a trace its value."""
-    if isinstance(base._raw, Value):
+def _check_view(operation: str, view: View, new: Tensor) -> None:
+    if any(primitive.write_view is None for primitive, _ in view.steps):
+        raise GradientError(
+            f"{operation}: this view can't be changed in place",
+            why="several of its elements are the same element of the Tensor it shows",
+            do="change a copy: x.clone()",
+        )
+    if modes.grad and new._requires_grad and _is_detached(view):
+        raise GradientError(
+            f"{operation}: a detached Tensor can't take a value that requires a gradient",
+            why="it shares its memory with the Tensor it was detached from",
+            do="detach the value too, or change a copy: x.detach().clone()",
+        )
+
+
+def _is_detached(view: View | None) -> bool:
+    """Return whether no gradient passes from the view to its base: it came from `detach`."""
+    return view is not None and any(not primitive.differentiable for primitive, _ in view.steps)
+
+
+def _adopt(base: Tensor, view: View, part: Tensor) -> None:
+    """Give `base` the history, and during a trace the value, of writing `part` to the view."""
+    traced = isinstance(base._raw, Value)
+    detached = _is_detached(view)
+    if detached and not traced:
+        return
+    new = view.write(part)
+    if traced:
         base._raw = new._raw
-    if modes.grad:
+    if modes.grad and not detached:
         base._requires_grad = new._requires_grad
         base._node, base._slot = new._node, new._slot
+
+
+def _copy_into(operation: str, tensor: Tensor, new: Tensor) -> None:
+    if not tensor._raw.flags.writeable:
+        raise _read_only(operation)
+    np.copyto(tensor._raw, new._raw)
+
+
+def _read_only(operation: str) -> ArgumentError:
+    return ArgumentError(
+        f"{operation}: the Tensor's memory can't be written to",
+        why="it shows a NumPy array that is read-only, or one element in several places",
+        do="change a copy: x.clone()",
+    )
 
 
 def replace_values(tensor: Tensor, values: ArrayLike) -> None:
@@ -127,23 +164,34 @@ def set_item(tensor: Tensor, index: Any, value: ArrayLike) -> None:
 
     _check_writable("x[...] = v", tensor)
     new = box_tensor(value)
-    basic, arrays = split_index(tensor, index)
-    if arrays is None:
+    basic, advanced = split_index(tensor, index)
+    if advanced is None:
         part = basic_item(tensor, basic)
-        fitted = _fit(new, tuple(part.shape), tensor)
-        if part._view is None:
-            assign("x[...] = v", tensor, fitted)
-        else:
-            assign("x[...] = v", part, fitted)
+        fitted = fit_value(new, tuple(part.shape), tensor.dtype)
+        assign("x[...] = v", tensor if part._view is None else part, fitted)
         return
-    assign("x[...] = v", tensor, index_put(tensor, index, convert(new, tensor.dtype)))
+    if _is_plain(tensor) and _is_plain(new):
+        _write_plain(tensor, basic, advanced, new)
+        return
+    assign("x[...] = v", tensor, put_split(tensor, basic, advanced, new))
 
 
-def _fit(new: Tensor, shape: tuple[int, ...], into: Tensor) -> Tensor:
-    """Return `new` in the dtype of `into`, leading axes of size 1 dropped, broadcast to `shape`."""
-    from jitgrad.ops.shape import reshape_to
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether `tensor` is an array and nothing is recorded of what is done with it."""
+    if active_trace() is not None or isinstance(tensor._raw, Value):
+        return False
+    root = tensor if tensor._view is None else tensor._view.base
+    return not modes.grad or not (root._requires_grad or tensor.requires_grad)
 
-    have = tuple(new.shape)
-    while len(have) > len(shape) and have[0] == 1:
-        have = have[1:]
-    return broadcast_to(reshape_to(convert(new, into.dtype), have), shape)
+
+def _write_plain(tensor: Tensor, basic: Index, advanced: Advanced, new: Tensor) -> None:
+    """Write the named elements alone, without a copy of the rest."""
+    part = tensor if basic == whole_index(tensor.shape) else basic_item(tensor, basic)
+    indices, axes = np.asarray(advanced.indices), advanced.axes
+    fitted = fit_value(new, taken_shape(part.shape, indices.shape, axes), tensor.dtype)
+    if not part._raw.flags.writeable:
+        raise _read_only("x[...] = v")
+    write_elements(part._raw, indices, fitted._raw, axes)
+    tensor._storage.version += 1
+    if tensor._view is not None:
+        tensor._view.version = tensor._storage.version

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitgrad.core.dtypes import is_floating, scalar_dtype
 from jitgrad.core.errors import GradientError
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 
 Hook = Callable[[Any], Any]
+Edge = tuple["TapeNode", int]
+
+# The same few specs come again and again, and making one costs more than finding it.
+_spec = functools.lru_cache(maxsize=4096)(Spec)
 
 
 class Storage:
@@ -44,12 +51,13 @@ class TapeNode:
 
     __slots__ = ("__weakref__", "edges", "hooks", "name_", "number", "out_specs")
 
-    def __init__(
-        self, name: str, edges: Sequence[tuple[TapeNode, int] | None], out_specs: Sequence[Spec]
-    ) -> None:
+    # Whether outputs that no cotangent reached get zeros, if another output got one.
+    materialize = True
+
+    def __init__(self, name: str, edges: Sequence[Edge | None], out_specs: Sequence[Spec]) -> None:
         self.name_ = name
-        self.edges = tuple(edges)
-        self.out_specs = tuple(out_specs)
+        self.edges = edges
+        self.out_specs = out_specs
         self.hooks: dict[int, list[Hook]] | None = None
         # Inputs are recorded before outputs, so this number orders the reverse sweep.
         self.number = next(_numbers)
@@ -58,10 +66,14 @@ class TapeNode:
         """Return the name, as in PyTorch."""
         return self.name_
 
+    def rename(self, name: str) -> None:
+        """Show `name` from now on: that of the composite whose last operation this is."""
+        self.name_ = name
+
     @property
     def next_functions(self) -> tuple[tuple[TapeNode | None, int], ...]:
         """For each input the node that computed it and the number of that node's output."""
-        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+        return tuple([(None, 0) if edge is None else edge for edge in self.edges])
 
     def __repr__(self) -> str:
         return f"<{self.name_} object at {id(self):#x}>"
@@ -90,18 +102,20 @@ class TapeNode:
 class AccumulateGrad(TapeNode):
     """Where the sweep ends: adds a cotangent to the ``.grad`` of a leaf."""
 
-    __slots__ = ("leaf",)
+    __slots__ = ("_leaf",)
 
     def __init__(self, leaf: Tensor) -> None:
         super().__init__("AccumulateGrad", (), ())
-        self.leaf = leaf
+        # The leaf holds this node. Were it held in turn, they would be freed only by the garbage
+        # collector; and nobody can ask a leaf that is gone for its gradient.
+        self._leaf = weakref.ref(leaf)
         # Last of all: a leaf's contributions are complete only when no other node is left.
         self.number = -1
 
     @property
-    def variable(self) -> Tensor:
-        """The leaf, as PyTorch names it."""
-        return self.leaf
+    def variable(self) -> Tensor | None:
+        """The leaf, as PyTorch names it; None where it is gone."""
+        return self._leaf()
 
     def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
         """Return nothing: a leaf has no inputs."""
@@ -113,7 +127,7 @@ class Saved:
 
     __slots__ = ("edge", "raw", "storage", "version")
 
-    def __init__(self, tensor: Tensor, edge: tuple[TapeNode, int] | None) -> None:
+    def __init__(self, tensor: Tensor, edge: Edge | None) -> None:
         self.raw = tensor._raw
         self.edge = edge
         self.storage = tensor._storage
@@ -123,7 +137,7 @@ class Saved:
         self,
         needed_by: TapeNode,
         make: Callable[..., Tensor],
-        edge: tuple[TapeNode, int] | None,
+        edge: Edge | None,
     ) -> Tensor:
         """Return the value as a Tensor whose history is `edge`.
 
@@ -154,7 +168,7 @@ class PrimitiveNode(TapeNode):
         self,
         primitive: Primitive,
         params: dict[str, Any],
-        edges: Sequence[tuple[TapeNode, int] | None],
+        edges: Sequence[Edge | None],
         specs: Sequence[Spec],
         out_specs: Sequence[Spec],
     ) -> None:
@@ -167,30 +181,19 @@ class PrimitiveNode(TapeNode):
 
     def save(self, args: Sequence[Any], outputs: Sequence[Tensor]) -> None:
         """Keep those of `args` and `outputs` that the rules of inputs with an edge ask for."""
-        names = {
-            name
-            for index, edge in enumerate(self.edges)
-            if edge is not None
-            for name in names_needed(self.primitive, index)
-        }
-        if not names:
-            return
-        primitive = self.primitive
-        if primitive.variadic:
-            name = primitive.inputs[0].removeprefix("*")
-            if name in names:
-                self.saved[name] = tuple(map(self._save_input, range(len(args)), args))
-        else:
-            for index, name in enumerate(primitive.inputs):
-                if name in names:
-                    self.saved[name] = self._save_input(index, args[index])
-        if "out" in names:
+        edges = self.edges
+        inputs, out = _kept(self.primitive, tuple([edge is not None for edge in edges]))
+        for index, name in inputs:
+            if index is None:
+                self.saved[name] = tuple(
+                    [_save(a, edge) for a, edge in zip(args, edges, strict=True)]
+                )
+            else:
+                self.saved[name] = _save(args[index], edges[index])
+        if out:
             # Without its edge, which would make a cycle of the node with itself; see _unpack.
-            kept = tuple(Saved(output, None) for output in outputs)
+            kept = tuple([Saved(output, None) for output in outputs])
             self.saved["out"] = kept if len(kept) > 1 else kept[0]
-
-    def _save_input(self, index: int, arg: Any) -> Any:
-        return arg if isinstance(arg, (bool, int, float)) else Saved(arg, self.edges[index])
 
     def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
         """Return the cotangents that the operation's rules give; see `TapeNode`."""
@@ -225,3 +228,72 @@ class PrimitiveNode(TapeNode):
             ]
         )
         return unpacked if isinstance(saved, tuple) else unpacked[0]
+
+
+def _save(arg: Any, edge: Edge | None) -> Any:
+    return arg if isinstance(arg, (bool, int, float)) else Saved(arg, edge)
+
+
+@functools.lru_cache(maxsize=4096)
+def _kept(
+    primitive: Primitive, with_edge: tuple[bool, ...]
+) -> tuple[tuple[tuple[int | None, str], ...], bool]:
+    """Return what the rules of the inputs `with_edge` ask for.
+
+    Returns
+    -------
+    tuple of (int or None, str)
+        Number and name of each input to keep; None for all inputs of a variadic operation.
+    bool
+        Whether the outputs are needed.
+    """
+    names = {
+        name
+        for index, wanted in enumerate(with_edge)
+        if wanted
+        for name in names_needed(primitive, index)
+    }
+    inputs: list[tuple[int | None, str]]
+    if primitive.variadic:
+        inputs = [(None, primitive.inputs[0].removeprefix("*"))]
+    else:
+        inputs = list(enumerate(primitive.inputs))
+    return tuple([(index, name) for index, name in inputs if name in names]), "out" in names
+
+
+@functools.cache
+def _has_rule(primitive: Primitive, index: int) -> bool:
+    return primitive.rule_for(index) is not None
+
+
+def record(
+    primitive: Primitive, params: dict[str, Any], args: Sequence[Any], outputs: Sequence[Tensor]
+) -> None:
+    """Make `outputs` remember how `primitive` computed them from `args`: Tensors and numbers."""
+    edges: list[Edge | None] = []
+    specs: list[Spec] = []
+    connected = False
+    for index, arg in enumerate(args):
+        edge = None
+        if isinstance(arg, (bool, int, float)):
+            specs.append(_spec((), scalar_dtype(arg), True))
+        else:
+            raw = arg._raw
+            specs.append(_spec(raw.shape, raw.dtype))
+            if arg._requires_grad and _has_rule(primitive, index):
+                edge = arg._edge()
+                connected = True
+        edges.append(edge)
+    if not connected:
+        return
+    floating = [is_floating(output._raw.dtype) for output in outputs]
+    if not any(floating):
+        return
+    out_specs = [_spec(output._raw.shape, output._raw.dtype) for output in outputs]
+    node = PrimitiveNode(primitive, params, edges, specs, out_specs)
+    for slot, output in enumerate(outputs):
+        if floating[slot]:
+            output._requires_grad = True
+            output._node = node
+            output._slot = slot
+    node.save(args, outputs)

@@ -1,0 +1,525 @@
+"""From a loop tree to Python source: readable, runnable as it is, and compiled by Numba.
+
+The text contains no sizes: they are read off the arguments' shapes, and what no argument shows
+comes in the array ``sizes``. So one text serves every size.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from jitgrad.codegen.expressions import (
+    CAST_NAMES,
+    cast,
+    computing_dtype,
+    index_text,
+    literal,
+    parenthesised,
+    template_text,
+)
+from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.nests import (
+    Compute,
+    Element,
+    Extent,
+    Item,
+    Loop,
+    MatrixProduct,
+    Opaque,
+    Read,
+    Rename,
+    Start,
+    Statement,
+)
+from jitgrad.codegen.schedule import Schedule
+from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves
+from jitgrad.core.dtypes import DType, float64, is_floating
+from jitgrad.core.location import Location
+from jitgrad.core.primitive import Accumulation, Template
+from jitgrad.ir.graph import Graph, Literal, Node, Value
+
+_LOOP_NAMES = ("i", "j", "k", "l", "m", "o", "p", "q")
+_INLINE_LENGTH = 48
+
+
+@dataclass(eq=False, slots=True)
+class KernelText:
+    """A generated function.
+
+    Parameters
+    ----------
+    source : str
+        Text of the ``def``, without imports.
+    arguments : list of Value
+        Arrays and numbers it takes, in order; those it writes last.
+    written : set of Value
+        Which of them it writes.
+    sizes : list of int
+        Contents of the argument ``sizes``; empty if it takes none.
+    arena_bytes : int
+        Size of the argument ``arena``; zero if it takes none.
+    statements : int
+        How many loop statements it holds, for reports.
+    nests : int
+        How many outermost loops it has.
+    """
+
+    source: str
+    arguments: list[Value]
+    written: set[Value]
+    sizes: list[int]
+    arena_bytes: int
+    statements: int
+    nests: int
+
+
+@dataclass(slots=True)
+class Writer:
+    """Collects indented lines.
+
+    Parameters
+    ----------
+    lines : list of str
+        What has been written.
+    depth : int
+        Indentation, in steps of four spaces.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    depth: int = 1
+
+    def line(self, text: str) -> None:
+        """Add a line at the current indentation."""
+        self.lines.append("    " * self.depth + text)
+
+
+def name_values(graph: Graph, extra: list[Value], reserved: set[str]) -> dict[Value, str]:
+    """Return a unique Python name for each value: the user's, or one made from its operation."""
+    names: dict[Value, str] = {}
+    taken = set(reserved)
+    makers = {value: node for node in graph.nodes for value in node.outputs}
+    for value in [*graph.inputs, *makers, *extra]:
+        if value in names:
+            continue
+        node = makers.get(value)
+        stem = value.name or (node.primitive.name if node is not None else "x")
+        if node is not None and node.adjoint and not value.name:
+            stem = f"d_{stem}"
+        if not stem.isidentifier() or keyword.iskeyword(stem):
+            stem = f"{stem}_" if f"{stem}_".isidentifier() else "value"
+        name, number = stem, 1
+        while name in taken or (not value.name and name == stem):
+            number += 1
+            name = f"{stem}{number - 1}" if not value.name else f"{stem}_{number}"
+        names[value] = name
+        taken.add(name)
+    return names
+
+
+def emit_kernel(
+    part: KernelPart,
+    lowered: Lowered,
+    schedule: Schedule,
+    storage: Storage,
+    names: dict[Value, str],
+) -> KernelText:
+    """Return the text of the kernel that runs the items of `part`."""
+    return _Emitter(part, lowered, schedule, storage, names).run()
+
+
+class _Emitter:
+    def __init__(
+        self,
+        part: KernelPart,
+        lowered: Lowered,
+        schedule: Schedule,
+        storage: Storage,
+        names: dict[Value, str],
+    ) -> None:
+        self.part = part
+        self.lowered = lowered
+        self.schedule = schedule
+        self.storage = storage
+        self.names = names
+        self.writer = Writer()
+        self.sizes: list[int] = []
+        self.extent_names: dict[Extent, str] = {}
+        self.prologue: list[str] = []
+        self.inlined: dict[Value, str] = {}
+        self.made_here: set[Value] = set()
+        self.location: tuple[Location | None, bool] = (None, False)
+        self.statements = [
+            leaf.statement for item in part.body for leaf in leaves(item) if isinstance(leaf, Compute)
+        ]
+        self.finishing: dict[Loop, list[Statement]] = {}
+        self.arguments = self.find_arguments()
+
+    # -- the function ---------------------------------------------------------------------
+
+    def run(self) -> KernelText:
+        self.note_uses()
+        self.body(self.part.body, 0)
+        # After the body, which finds out which sizes and buffers it needs.
+        lines = self.argument_prologue() + self.prologue
+        arena = self.storage.arena_bytes.get(self.part.number, 0)
+        parameters = [self.names[v] for v in self.arguments]
+        parameters += ["sizes"] if self.sizes else []
+        parameters += ["arena"] if arena else []
+        head = f"def kernel({', '.join(parameters)}):"
+        body = [*(f"    {line}" for line in lines), *self.writer.lines] or ["    pass"]
+        nests = sum(isinstance(item, Loop) for item in self.part.body)
+        return KernelText(
+            "\n".join([head, *body]) + "\n",
+            self.arguments,
+            {v for v in self.arguments if v in self.made_here},
+            self.sizes,
+            arena,
+            len(self.statements),
+            nests,
+        )
+
+    def find_arguments(self) -> list[Value]:
+        """Return what the kernel gets from outside, what it only reads first."""
+        read: dict[Value, None] = {}
+        for item in self.part.body:
+            for leaf in leaves(item):
+                for value in _values_touched(leaf):
+                    read[self.storage.root(value)] = None
+                if isinstance(leaf, (Compute, Opaque)):
+                    made = leaf.statement.out if isinstance(leaf, Compute) else leaf.step.node.outputs[0]
+                    if not (isinstance(leaf, Opaque) and isinstance(leaf.step, Rename)):
+                        self.made_here.add(made)
+        order = {v: k for k, v in enumerate(self.lowered.graph.inputs)}
+        outside = [v for v in read if v not in self.made_here]
+        outside.sort(key=lambda v: order.get(v, len(order)))
+        written = [v for v in read if v in self.made_here and v in self.storage.shared]
+        return outside + written
+
+    def argument_prologue(self) -> list[str]:
+        lines = [
+            f"{self.scalar_name(v)} = {self.names[v]}[()]"
+            for v in self.arguments
+            if v not in self.made_here and v.ndim == 0 and not v.spec.weak
+        ]
+        for extent, name in self.extent_names.items():
+            lines.append(f"{name} = {self.extent_source(extent)}")
+        return lines
+
+    def extent_source(self, extent: Extent) -> str:
+        for value in self.arguments:
+            for axis in range(value.ndim):
+                if self.lowered.extent(value, axis) is extent:
+                    return f"{self.names[value]}.shape[{axis}]"
+        return self.size_parameter(extent.size)
+
+    def size_parameter(self, number: int) -> str:
+        self.sizes.append(number)
+        return f"sizes[{len(self.sizes) - 1}]"
+
+    def extent_name(self, extent: Extent) -> str:
+        root = extent.root()
+        if root not in self.extent_names:
+            self.extent_names[root] = f"n{len(self.extent_names)}"
+        return self.extent_names[root]
+
+    # -- names of elements ----------------------------------------------------------------
+
+    def scalar_name(self, value: Value) -> str:
+        """Return the name of the variable that holds one element of `value`."""
+        name = self.names[value]
+        has_array = value in self.storage.buffers or value in self.lowered.graph.inputs
+        return f"{name}_" if has_array and not value.spec.weak else name
+
+    def buffer_text(self, value: Value, index: tuple[object, ...], loops: list[str]) -> str:
+        """Return the text of an element of the buffer of `value`."""
+        buffer = self.storage.buffers.get(value)
+        axes = buffer.axes if buffer is not None else tuple(range(value.ndim))
+        if buffer is not None:
+            self.need_buffer(buffer)
+        kept = tuple(index[axis] for axis in axes)
+        return self.names[value] + index_text(kept, loops, self.size_parameter)  # type: ignore[arg-type]
+
+    def need_buffer(self, buffer: Buffer) -> None:
+        """Make the prologue carve the buffer out of the arena, at its first mention."""
+        value = buffer.value
+        if buffer.offset < 0 or value in self.arguments or value in self.storage.roots:
+            return
+        shape = self.shape_text(value, buffer.axes)
+        line = f"{self.names[value]} = block(arena, {{offset}}, {shape}, {CAST_NAMES[value.dtype.name]})"
+        marker = f"{self.names[value]} = block("
+        if not any(existing.startswith(marker) for existing in self.prologue):
+            offset = self.size_parameter(buffer.offset)
+            self.prologue.append(line.format(offset=offset))
+
+    def shape_text(self, value: Value, axes: tuple[int, ...]) -> str:
+        parts = [
+            "1" if value.shape[axis] == 1 else self.extent_name(self.lowered.extent(value, axis))
+            for axis in axes
+        ]
+        return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+    def element_text(
+        self, element: Element, loops: tuple[Loop, ...], dtype: DType | None
+    ) -> str:
+        """Return the text of an element, cast to `dtype` unless that is None."""
+        if isinstance(element, Literal):
+            wanted = dtype if dtype is not None else element.spec.dtype
+            return literal(element.number, wanted)
+        value = element.value
+        have = value.dtype
+        if value.spec.weak:
+            # A Python number given as argument: Numba sees a double or a 64-bit integer.
+            have = float64 if is_floating(have) else have
+            text = self.names[value]
+        elif value in self.inlined:
+            text = self.inlined[value]
+        elif self.in_register(value, loops):
+            text = self.scalar_name(value)
+        else:
+            text = self.buffer_text(value, element.index, [_name_of(k) for k in range(len(loops))])
+        return text if dtype is None else cast(text, have, dtype)
+
+    def in_register(self, value: Value, loops: tuple[Loop, ...]) -> bool:
+        """Return whether a scalar variable holds the element read inside `loops`."""
+        if value not in self.made_here:
+            return value.ndim == 0 and value in self.arguments
+        definition = self.schedule.loops_of.get(value)
+        if definition is None or not self.is_scalar(value):
+            return False
+        depth = len(definition.complete_in)
+        return loops[:depth] == definition.complete_in
+
+    def is_scalar(self, value: Value) -> bool:
+        """Return whether a variable holds each element of `value` when it is complete."""
+        statement = self.statement_of.get(value)
+        if statement is None:
+            return False
+        reduced = statement.reduced
+        return not reduced or reduced == set(range(min(reduced), len(statement.axes)))
+
+    # -- statements -----------------------------------------------------------------------
+
+    def note_uses(self) -> None:
+        self.statement_of = {s.out: s for s in self.statements}
+        self.register_uses: dict[Value, int] = {}
+        for statement in self.statements:
+            for read in statement.reads():
+                self.register_uses[read.value] = self.register_uses.get(read.value, 0) + 1
+        for item in self.part.body:
+            for leaf in leaves(item):
+                if isinstance(leaf, Compute) and leaf.statement.reduced:
+                    outermost = leaf.loops[min(leaf.statement.reduced)]
+                    self.finishing.setdefault(outermost, []).append(leaf.statement)
+
+    def body(self, items: list[Item], depth: int) -> None:
+        for item in items:
+            if isinstance(item, Loop):
+                self.loop(item, depth)
+            elif isinstance(item, Compute):
+                self.compute(item)
+            elif isinstance(item, Start):
+                self.start(item)
+            else:
+                self.opaque(item)
+
+    def loop(self, loop: Loop, depth: int) -> None:
+        name = _name_of(depth)
+        self.writer.line(f"for {name} in range({self.extent_name(loop.extent)}):")
+        self.writer.depth += 1
+        self.body(loop.body, depth + 1)
+        self.writer.depth -= 1
+        for statement in self.finishing.get(loop, ()):
+            self.finish(statement, depth)
+
+    def finish(self, statement: Statement, depth: int) -> None:
+        """Store a finished accumulator where others than this iteration read it."""
+        if statement.out in self.storage.buffers and self.is_scalar(statement.out):
+            loops = [_name_of(k) for k in range(depth)]
+            target = self.buffer_text(statement.out, statement.out_index, loops)
+            self.writer.line(f"{target} = {self.scalar_name(statement.out)}")
+
+    def compute(self, item: Compute) -> None:
+        statement = item.statement
+        if isinstance(statement.form, Accumulation):
+            self.comment(statement.node)
+            self.accumulate(item, statement.form)
+            return
+        text = self.template(item, statement.form)
+        out = statement.out
+        if self.may_inline(out, text):
+            self.inlined[out] = text
+            return
+        self.comment(statement.node)
+        has_buffer = out in self.storage.buffers
+        loops = [_name_of(k) for k in range(len(item.loops))]
+        if has_buffer and not self.read_in_register(out, statement):
+            target = self.buffer_text(out, statement.out_index, loops)
+            self.writer.line(f"{target} = {text}")
+            return
+        name = self.scalar_name(out)
+        self.writer.line(f"{name} = {text}")
+        if has_buffer:
+            self.writer.line(f"{self.buffer_text(out, statement.out_index, loops)} = {name}")
+
+    def read_in_register(self, value: Value, made_by: Statement) -> bool:
+        definition = self.schedule.loops_of[value]
+        return any(
+            loops[: len(definition.complete_in)] == definition.complete_in
+            for loops in self.schedule.readers.get(value, ())
+        )
+
+    def may_inline(self, out: Value, text: str) -> bool:
+        """Return whether the expression may stand where its value is read, the only time."""
+        if out.name or out in self.storage.buffers or len(text) > _INLINE_LENGTH:
+            return False
+        if self.register_uses.get(out) != 1:
+            return False
+        readers = self.schedule.readers[out]
+        definition = self.schedule.loops_of[out]
+        if readers[0] != definition.around:
+            return False
+        reader = next(s for s in self.statements if any(r.value is out for r in s.reads()))
+        if not isinstance(reader.form, Template):
+            return True
+        dtype = self.template_dtype(reader, reader.form)
+        name = next(
+            n for n, e in zip(_input_names(reader), reader.elements, strict=True)
+            if isinstance(e, Read) and e.value is out
+        )
+        return template_text(reader.form, dtype).count("{" + name + "}") == 1
+
+    def template_dtype(self, statement: Statement, form: Template) -> DType:
+        node = statement.node
+        if node is None or form.text == "{x}":
+            return statement.out.dtype
+        return computing_dtype(
+            form, node.primitive.inputs, list(node.specs), statement.out.spec
+        )
+
+    def template(self, item: Compute, form: Template) -> str:
+        statement = item.statement
+        dtype = self.template_dtype(statement, form)
+        fields = {}
+        for name, element in zip(_input_names(statement), statement.elements, strict=True):
+            wanted = None if name in form.uncast else dtype
+            text = self.element_text(element, item.loops, wanted)
+            fields[name] = text if form.text == "{x}" else parenthesised(text)
+        if isinstance(form.text, str) and form.text == "{x}":
+            return fields["x"]
+        text = template_text(form, dtype).format(**fields)
+        if statement.out.dtype.name == "int32" and dtype.name == "int32":
+            return f"i32({text})"
+        return text
+
+    def accumulate(self, item: Compute, form: Accumulation) -> None:
+        statement = item.statement
+        out = statement.out
+        texts = [self.element_text(e, item.loops, out.dtype) for e in statement.elements]
+        x = " * ".join(map(parenthesised, texts)) if statement.product else texts[0]
+        if self.is_scalar(out):
+            target = self.scalar_name(out)
+        else:
+            loops = [_name_of(k) for k in range(len(item.loops))]
+            target = self.buffer_text(out, statement.out_index, loops)
+        update = form.combine.format(acc=target, x=x)
+        if out.dtype.name == "int32":
+            update = f"i32({update})"
+        self.writer.line(f"{target} = {update}")
+
+    def start(self, item: Start) -> None:
+        statement = item.statement
+        assert isinstance(statement.form, Accumulation)
+        out = statement.out
+        first = literal(statement.form.identity(out.dtype), out.dtype)
+        if self.is_scalar(out):
+            self.writer.line(f"{self.scalar_name(out)} = {first}")
+            return
+        outermost = min(statement.reduced)
+        names = [_name_of(n) if n < outermost else "" for n in range(len(statement.axes))]
+        for position, number in enumerate(item.axes):
+            names[number] = _name_of(outermost + position)
+        self.writer.line(f"{self.buffer_text(out, statement.out_index, names)} = {first}")
+
+    # -- whole buffers --------------------------------------------------------------------
+
+    def opaque(self, item: Opaque) -> None:
+        step = item.step
+        if isinstance(step, Rename):
+            source = self.whole(step.source)
+            shape = self.shape_text(step.out, tuple(range(step.out.ndim)))
+            self.writer.line(f"{self.names[step.out]} = {source}.reshape({shape})")
+            return
+        assert isinstance(step, MatrixProduct)
+        self.comment(step.node)
+        self.matrix_product(step)
+
+    def whole(self, value: Value) -> str:
+        buffer = self.storage.buffers.get(value)
+        if buffer is not None:
+            self.need_buffer(buffer)
+        return self.names[value]
+
+    def matrix_product(self, step: MatrixProduct) -> None:
+        left, right, out = self.whole(step.left), self.whole(step.right), self.whole(step.out)
+        batch = step.out.ndim - 2
+        for depth in range(batch):
+            size = step.out.shape[depth]
+            extent = self.extent_name(self.lowered.extent(step.out, depth))
+            self.writer.line(f"for {_name_of(depth)} in range({extent if size != 1 else 1}):")
+            self.writer.depth += 1
+        texts = [
+            text + _stack_index(value, batch)
+            for text, value in ((left, step.left), (right, step.right), (out, step.out))
+        ]
+        flags = f"{step.transposed[0]}, {step.transposed[1]}, False"
+        self.writer.line(f"gemm({', '.join(texts)}, {flags})")
+        self.writer.depth -= batch
+
+    def comment(self, node: Node | None) -> None:
+        """Say which of the user's lines the following statements come from."""
+        if node is None or node.location is None:
+            return
+        if self.location == (node.location, node.adjoint):
+            return
+        self.location = (node.location, node.adjoint)
+        prefix = "adjoint of " if node.adjoint else ""
+        source = node.location.source()
+        self.writer.line(f"# {prefix}{node.location}" + (f"  {source}" if source else ""))
+
+
+def _name_of(depth: int) -> str:
+    return _LOOP_NAMES[depth] if depth < len(_LOOP_NAMES) else f"i{depth}"
+
+
+def _input_names(statement: Statement) -> tuple[str, ...]:
+    if statement.node is None or len(statement.elements) != len(statement.node.primitive.inputs):
+        return ("x",)
+    if isinstance(statement.form, Template) and statement.form.text == "{x}":
+        return ("x",)
+    return statement.node.primitive.inputs
+
+
+def _stack_index(value: Value, batch: int) -> str:
+    """Return the index of one matrix of a stack inside the loops over the output's stack."""
+    own = value.ndim - 2
+    if own == 0:
+        return ""
+    parts = [
+        "0" if value.shape[axis] == 1 else _name_of(batch - own + axis) for axis in range(own)
+    ]
+    return f"[{', '.join(parts)}]"
+
+
+def _values_touched(leaf: Item) -> Iterator[Value]:
+    if isinstance(leaf, Compute):
+        yield leaf.statement.out
+        for read in leaf.statement.reads():
+            yield read.value
+    elif isinstance(leaf, Opaque):
+        step = leaf.step
+        if isinstance(step, Rename):
+            yield step.source
+        elif isinstance(step, MatrixProduct):
+            yield from (step.left, step.right, step.out)

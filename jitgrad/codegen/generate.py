@@ -1,0 +1,77 @@
+"""The stages of code generation in order: graph in, program text out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jitgrad.codegen.emit import KernelText, emit_kernel, name_values
+from jitgrad.codegen.lower import lower
+from jitgrad.codegen.nests import ExternalCall
+from jitgrad.codegen.schedule import schedule
+from jitgrad.codegen.storage import Storage, plan
+from jitgrad.intrinsics.catalogue import all_intrinsics
+from jitgrad.ir.graph import Graph, Value
+
+_RESERVED_WORDS = ("sizes", "arena", "kernel", "range", "block", "inf", "nan", "gemm")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProgramText:
+    """The generated text of a program.
+
+    Parameters
+    ----------
+    graph : Graph
+        What it computes.
+    parts : list of KernelText or ExternalCall
+        What runs, in order.
+    storage : Storage
+        Which values need arrays of their own, and which are renamed.
+    """
+
+    graph: Graph
+    parts: list[KernelText | ExternalCall]
+    storage: Storage
+
+
+def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
+    """Return the generated text of `graph`; see `lower` for `contiguous`."""
+    lowered = lower(graph, contiguous)
+    tree = schedule(lowered)
+    storage = plan(lowered, tree)
+    intrinsics = {record.name for record in all_intrinsics()}
+    extra = [value for value in storage.buffers if value not in graph.inputs]
+    names = name_values(graph, extra, intrinsics.union(_RESERVED_WORDS))
+    parts: list[KernelText | ExternalCall] = [
+        part
+        if isinstance(part, ExternalCall)
+        else emit_kernel(part, lowered, tree, storage, names)
+        for part in storage.parts
+    ]
+    return ProgramText(graph, parts, storage)
+
+
+def module_source(kernel: KernelText, title: str) -> str:
+    """Return the text of a module that holds one kernel: title, imports, function."""
+    words = set(re.findall(r"[A-Za-z_]\w*", kernel.source))
+    origins: dict[str, list[str]] = {}
+    for record in all_intrinsics():
+        if record.name in words:
+            origins.setdefault(record.twin.__module__, []).append(record.name)
+    for module, names in _NOT_IN_CATALOGUE.items():
+        found = [name for name in names if name in words]
+        if found:
+            origins.setdefault(module, []).extend(found)
+    imports = [
+        f"from {module} import {', '.join(sorted(set(names)))}"
+        for module, names in sorted(origins.items())
+    ]
+    return "\n".join([f"# {title}", *imports, "", "", kernel.source])
+
+
+_NOT_IN_CATALOGUE = {
+    "math": ("inf", "nan"),
+    "jitgrad.intrinsics.arithmetic": ("f32", "f64", "i32", "i64", "b1"),
+}

@@ -1,0 +1,306 @@
+"""From the nodes of a graph to steps: loop statements, matrix products, external calls.
+
+Operations that only move elements become no step at all: whoever reads their output reads their
+input at another index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jitgrad.core.affine import Affine
+from jitgrad.core.dtypes import is_floating
+from jitgrad.core.primitive import (
+    Accumulation,
+    Alias,
+    Contraction,
+    External,
+    Fill,
+    IndexMap,
+    Template,
+)
+from jitgrad.codegen.nests import (
+    Element,
+    Extent,
+    ExternalCall,
+    MatrixProduct,
+    Read,
+    Rename,
+    Statement,
+    Step,
+)
+from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
+from jitgrad.ir.walk import producers
+
+# Up to this many multiplications a matrix product is loops that fuse with what surrounds them;
+# beyond it a BLAS call is faster though it fuses with nothing.
+LOOP_PRODUCT_LIMIT = 2048
+
+COPY = Template("{x}")
+
+
+@dataclass(eq=False, slots=True)
+class Lowered:
+    """The steps of a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+        What was lowered.
+    steps : list of Step
+        In an order in which they can run.
+    extents : dict
+        The extent of each axis of each value that has a buffer or is an element somewhere.
+    buffered : set of Value
+        Values that must exist as whole arrays: outputs, and operands of calls.
+    """
+
+    graph: Graph
+    steps: list[Step] = field(default_factory=list)
+    extents: dict[tuple[Value, int], Extent] = field(default_factory=dict)
+    buffered: set[Value] = field(default_factory=set)
+
+    def extent(self, value: Value, axis: int) -> Extent:
+        """Return the extent of an axis."""
+        key = (value, axis)
+        found = self.extents.get(key)
+        if found is None:
+            found = self.extents[key] = Extent(value.shape[axis])
+        return found.root()
+
+
+def lower(graph: Graph, contiguous: Callable[[Value], bool]) -> Lowered:
+    """Return the steps that compute `graph`.
+
+    Parameters
+    ----------
+    graph : Graph
+        Simplified.
+    contiguous : callable
+        Whether the array given for an input is C-contiguous, as BLAS needs it.
+    """
+    return _Lowering(graph, contiguous).run()
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, contiguous: Callable[[Value], bool]) -> None:
+        self.result = Lowered(graph)
+        self.made_by = producers(graph)
+        self.contiguous = contiguous
+        self.copies: dict[Value, Value] = {}
+
+    def run(self) -> Lowered:
+        for node in self.result.graph.nodes:
+            self.lower_node(node)
+        for operand in self.result.graph.outputs:
+            if isinstance(operand, Value):
+                self.result.buffered.add(self.whole(operand))
+        return self.result
+
+    # -- views ----------------------------------------------------------------------------
+
+    def element(self, operand: Operand, index: tuple[Affine, ...]) -> Element:
+        """Return the element of `operand` at `index`, seen through operations that only move."""
+        while isinstance(operand, Value):
+            node = self.made_by.get(operand)
+            if node is None or not isinstance(node.primitive.lowering, (IndexMap, Alias)):
+                return Read(operand, index)
+            spec = node.inputs[0].spec
+            moved = node.primitive.lowering.function(index, spec, **node.params)
+            if moved is None:
+                return Read(operand, index)
+            operand, index = node.inputs[0], moved
+        return operand
+
+    def is_view(self, value: Value) -> bool:
+        """Return whether reading `value` means reading another one."""
+        index = tuple(map(Affine.index, range(value.ndim)))
+        element = self.element(value, index)
+        return isinstance(element, Literal) or element.value is not value
+
+    # -- one node -------------------------------------------------------------------------
+
+    def lower_node(self, node: Node) -> None:
+        lowering = node.primitive.lowering
+        if isinstance(lowering, Template):
+            self.add_map(node, node.outputs[0], node.inputs, lowering)
+        elif isinstance(lowering, Fill):
+            number = Literal.of(node.params["value"])
+            self.add_map(node, node.outputs[0], (number,), COPY)
+        elif isinstance(lowering, Accumulation):
+            self.add_reduction(node, lowering)
+        elif isinstance(lowering, Contraction):
+            self.add_contraction(node)
+        elif isinstance(lowering, External):
+            self.add_external(node)
+        elif isinstance(lowering, Alias) and not self.is_view(node.outputs[0]):
+            source = self.whole(node.inputs[0], row_major=True)
+            self.result.buffered.update((source, node.outputs[0]))
+            self.result.steps.append(Rename(node, node.outputs[0], source))
+
+    def add_map(
+        self, node: Node, out: Value, operands: tuple[Operand, ...], form: Template
+    ) -> None:
+        """Add a statement that computes every element of `out`."""
+        axes, out_index = self.loops_over(out)
+        elements = tuple([self.broadcast_element(o, out, out_index) for o in operands])
+        self.add_statement(Statement(node, out, axes, out_index, elements, form))
+
+    def loops_over(self, value: Value) -> tuple[list[Extent], tuple[Affine, ...]]:
+        """Return a loop for each axis of `value` that is not of size 1, and the index they make."""
+        axes: list[Extent] = []
+        index: list[Affine] = []
+        for axis, size in enumerate(value.shape):
+            if size == 1:
+                index.append(Affine())
+            else:
+                index.append(Affine.index(len(axes)))
+                axes.append(self.result.extent(value, axis))
+        return axes, tuple(index)
+
+    def broadcast_element(
+        self, operand: Operand, out: Value, out_index: tuple[Affine, ...]
+    ) -> Element:
+        shape = operand.spec.shape
+        added = out.ndim - len(shape)
+        index = tuple(
+            Affine() if size == 1 else out_index[axis + added] for axis, size in enumerate(shape)
+        )
+        return self.element(operand, index)
+
+    def add_statement(self, statement: Statement) -> None:
+        """Add `statement`, and note which extents it shows to be equal."""
+        for read in (*statement.reads(), Read(statement.out, statement.out_index)):
+            for axis, index in enumerate(read.index):
+                number = index.bare_index
+                if number is not None and read.value.shape[axis] == statement.axes[number].size:
+                    statement.axes[number].root().unite(self.result.extent(read.value, axis))
+        self.result.steps.append(statement)
+
+    def add_reduction(self, node: Node, form: Accumulation) -> None:
+        x, out = node.inputs[0], node.outputs[0]
+        axes = node.params["axes"]
+        extents: list[Extent] = []
+        x_index: list[Affine] = []
+        for size in x.spec.shape:
+            x_index.append(Affine() if size == 1 else Affine.index(len(extents)))
+            if size != 1:
+                extents.append(Extent(size))
+        kept = [index for axis, index in enumerate(x_index) if axis not in axes]
+        if node.params["keepdims"]:
+            kept = [Affine() if axis in axes else i for axis, i in enumerate(x_index)]
+        element = self.element(x, tuple(x_index))
+        statement = Statement(node, out, extents, tuple(kept), (element,), form)
+        if not statement.reduced:
+            statement = Statement(node, out, extents, tuple(kept), (element,), COPY)
+        self.add_statement(statement)
+
+    # -- products -------------------------------------------------------------------------
+
+    def add_contraction(self, node: Node) -> None:
+        left, right = node.inputs
+        out = node.outputs[0]
+        multiplications = left.spec.size * (right.spec.shape[-1] if right.spec.shape else 1)
+        if multiplications <= LOOP_PRODUCT_LIMIT or not is_floating(out.dtype):
+            self.add_loop_product(node)
+            return
+        factors: list[Value] = []
+        flags: list[bool] = []
+        for operand in (left, right):
+            buffer, transposed = self.matrix(operand, out)
+            factors.append(buffer)
+            flags.append(transposed)
+        self.result.buffered.add(out)
+        self.unite_product_extents(out, factors, flags)
+        self.result.steps.append(
+            MatrixProduct(node, out, factors[0], factors[1], (flags[0], flags[1]))
+        )
+
+    def unite_product_extents(self, out: Value, factors: list[Value], flags: list[bool]) -> None:
+        """Note that the product has the left factor's rows and the right one's columns."""
+        extent = self.result.extent
+        rows, inner = (-1, -2) if flags[0] else (-2, -1)
+        inner_too, columns = (-1, -2) if flags[1] else (-2, -1)
+        left, right = factors
+        pairs = [
+            (out, out.ndim - 2, left, left.ndim + rows),
+            (out, out.ndim - 1, right, right.ndim + columns),
+            (left, left.ndim + inner, right, right.ndim + inner_too),
+        ]
+        for a, a_axis, b, b_axis in pairs:
+            extent(a, a_axis).unite(extent(b, b_axis))
+
+    def add_loop_product(self, node: Node) -> None:
+        """Add a product as a statement over rows, columns and, innermost, the contracted axis."""
+        left, right = node.inputs
+        out = node.outputs[0]
+        axes, out_index = self.loops_over(out)
+        inner = left.spec.shape[-1]
+        contracted = Affine() if inner == 1 else Affine.index(len(axes))
+        if inner != 1:
+            axes = [*axes, Extent(inner)]
+        batch, row, column = out_index[:-2], out_index[-2], out_index[-1]
+        elements = []
+        for operand, tail in ((left, (row, contracted)), (right, (contracted, column))):
+            stacked = operand.spec.shape[:-2]
+            lead = batch[len(batch) - len(stacked) :]
+            index = tuple(
+                Affine() if size == 1 else i for size, i in zip(stacked, lead, strict=True)
+            )
+            elements.append(self.element(operand, (*index, *tail)))
+        form = Accumulation("accumulate_sum({acc}, {x})", lambda dtype: 0)
+        self.add_statement(
+            Statement(node, out, axes, out_index, tuple(elements), form, product=True)
+        )
+
+    def matrix(self, operand: Operand, like: Value) -> tuple[Value, bool]:
+        """Return a row-major buffer that holds `operand` or its transpose, and which."""
+        assert isinstance(operand, Value)
+        index = tuple(map(Affine.index, range(operand.ndim)))
+        element = self.element(operand, index)
+        if isinstance(element, Read) and operand.dtype == like.dtype:
+            flipped = (*index[:-2], index[-1], index[-2])
+            if element.index == flipped and self.is_row_major(element.value):
+                self.result.buffered.add(element.value)
+                return element.value, True
+        if operand.dtype != like.dtype:
+            return self.copy(operand, like), False
+        buffer = self.whole(operand, row_major=True)
+        self.result.buffered.add(buffer)
+        return buffer, False
+
+    # -- whole buffers --------------------------------------------------------------------
+
+    def add_external(self, node: Node) -> None:
+        operands = tuple([o if isinstance(o, Literal) else self.whole(o) for o in node.inputs])
+        self.result.buffered.update(o for o in operands if isinstance(o, Value))
+        self.result.buffered.update(node.outputs)
+        self.result.steps.append(ExternalCall(node, operands))
+
+    def is_row_major(self, value: Value) -> bool:
+        """Return whether the buffer of `value` is C-contiguous; only inputs may be otherwise."""
+        return value in self.made_by or value in self.copies.values() or self.contiguous(value)
+
+    def whole(self, operand: Operand, row_major: bool = False) -> Value:
+        """Return a value with a buffer that equals `operand`: itself, or a copy of a view."""
+        assert isinstance(operand, Value)
+        if not self.is_view(operand) and (not row_major or self.is_row_major(operand)):
+            return operand
+        if operand not in self.copies:
+            self.copies[operand] = self.copy(operand, operand)
+        return self.copies[operand]
+
+    def copy(self, operand: Value, like: Value) -> Value:
+        """Add a statement that copies `operand` to a new buffer in the dtype of `like`."""
+        node = self.made_by.get(operand)
+        buffer = (
+            operand
+            if node is not None and self.is_view(operand) and operand.dtype == like.dtype
+            else Value(type(operand.spec)(operand.shape, like.dtype), operand.name)
+        )
+        axes, out_index = self.loops_over(buffer)
+        source = self.broadcast_element(operand, buffer, out_index)
+        self.add_statement(Statement(node, buffer, axes, out_index, (source,), COPY))
+        self.result.buffered.add(buffer)
+        return buffer

@@ -1,0 +1,178 @@
+"""The loop IR: statements, and the tree of loops that they are placed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from jitgrad.core.affine import Affine
+from jitgrad.core.primitive import Accumulation, Template
+from jitgrad.ir.graph import Literal, Node, Operand, Value
+
+
+@dataclass(eq=False, slots=True)
+class Extent:
+    """The size of an axis, as a thing with identity: axes that must be equal share one.
+
+    Parameters
+    ----------
+    size : int
+        The size in this trace; generated source does not contain it.
+    same_as : Extent, optional
+        The extent that this one was found equal to.
+    """
+
+    size: int
+    same_as: Extent | None = None
+
+    def root(self) -> Extent:
+        """Return the extent that stands for all that were found equal."""
+        extent = self
+        while extent.same_as is not None:
+            extent = extent.same_as
+        return extent
+
+    def unite(self, other: Extent) -> None:
+        """Record that two extents are equal."""
+        mine, others = self.root(), other.root()
+        if mine is not others:
+            others.same_as = mine
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An element of a value at an index that is linear in a statement's loop indices."""
+
+    value: Value
+    index: tuple[Affine, ...]
+
+
+Element = Read | Literal
+
+
+@dataclass(eq=False, slots=True)
+class Statement:
+    """What one node computes for one index of its loops.
+
+    Parameters
+    ----------
+    node : Node, optional
+        Where it comes from; None for the copy of an input.
+    out : Value
+        What it computes.
+    axes : list of Extent
+        Its loops, outermost first.
+    out_index : tuple of Affine
+        Which element of `out` an iteration computes, or adds to.
+    elements : tuple of Read or Literal
+        The elements it reads, by the operation's input.
+    form : Template or Accumulation
+        The expression, or how the accumulator is updated.
+    whole : bool
+        Whether it defines all of `out`; a piece defines a part of it (concatenation).
+    product : bool
+        Whether what is accumulated is the product of two elements: a contraction.
+    """
+
+    node: Node | None
+    out: Value
+    axes: list[Extent]
+    out_index: tuple[Affine, ...]
+    elements: tuple[Element, ...]
+    form: Template | Accumulation
+    whole: bool = True
+    product: bool = False
+
+    @property
+    def reduced(self) -> set[int]:
+        """Numbers of the loops that are reduced over."""
+        if isinstance(self.form, Template):
+            return set()
+        kept = {n for index in self.out_index for n, _ in index.terms}
+        return set(range(len(self.axes))) - kept
+
+    def reads(self) -> Iterator[Read]:
+        """Return the elements that are not literals."""
+        return (element for element in self.elements if isinstance(element, Read))
+
+
+@dataclass(eq=False, slots=True)
+class MatrixProduct:
+    """A call of BLAS on whole buffers, perhaps in loops over stacked matrices.
+
+    Parameters
+    ----------
+    node : Node
+        Where it comes from.
+    out : Value
+        Where the product goes.
+    left, right : Value
+        The factors' buffers.
+    transposed : tuple of bool
+        Whether each factor is to be taken transposed.
+    """
+
+    node: Node
+    out: Value
+    left: Value
+    right: Value
+    transposed: tuple[bool, bool]
+
+
+@dataclass(eq=False, slots=True)
+class Rename:
+    """A value that is the buffer of another one under its own shape."""
+
+    node: Node
+    out: Value
+    source: Value
+
+
+@dataclass(eq=False, slots=True)
+class ExternalCall:
+    """A call of the operation's NumPy implementation, between two kernels."""
+
+    node: Node
+    operands: tuple[Operand, ...]
+
+
+Step = Statement | MatrixProduct | Rename | ExternalCall
+
+
+@dataclass(eq=False, slots=True)
+class Loop:
+    """A loop over one extent."""
+
+    extent: Extent
+    body: list[Item] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Compute:
+    """A statement's computation, in its innermost loop."""
+
+    statement: Statement
+    loops: tuple[Loop, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Start:
+    """An accumulator's first value, stored before the reduced loops.
+
+    `loops` are those around it and, for an accumulator with axes of its own, those it is filled
+    by; `axes` says which loop runs over which of the statement's loop numbers.
+    """
+
+    statement: Statement
+    loops: tuple[Loop, ...]
+    axes: dict[int, Loop]
+
+
+@dataclass(eq=False, slots=True)
+class Opaque:
+    """A step that takes whole buffers: a matrix product, a renaming, an external call."""
+
+    step: MatrixProduct | Rename | ExternalCall
+
+
+Item = Loop | Compute | Start | Opaque

@@ -1,0 +1,242 @@
+"""Which statements share loops: the tree of loops of a program, built statement by statement.
+
+Each statement goes as deep into the existing loops as its data allow: a loop can be shared if it
+runs over the same extent and whatever the statement reads of values made inside that loop it
+reads in the same iteration. Chains, several outputs, reductions with their producers and row-wise
+patterns (a row stays in the cache across the passes over it) all follow from that one rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.nests import (
+    Compute,
+    Item,
+    Loop,
+    Opaque,
+    Rename,
+    Start,
+    Statement,
+)
+from jitgrad.ir.graph import Value
+
+# How many of the latest items of a body are looked at for loops to share; keeps scheduling linear.
+_WINDOW = 48
+
+
+@dataclass(eq=False, slots=True)
+class Schedule:
+    """The loop tree.
+
+    Parameters
+    ----------
+    body : list of Item
+        Outermost loops and opaque steps, in order.
+    loops_of : dict
+        For each value the loops around its definition, outermost first (for an accumulator
+        those around its reduced loops), and for each of its axes the loop that runs over it.
+    readers : dict
+        For each value the loops around each place that reads elements of it.
+    """
+
+    body: list[Item] = field(default_factory=list)
+    loops_of: dict[Value, Definition] = field(default_factory=dict)
+    readers: dict[Value, list[tuple[Loop, ...]]] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Definition:
+    """Where a value is made: see `Schedule.loops_of`."""
+
+    complete_in: tuple[Loop, ...]
+    around: tuple[Loop, ...]
+    axis_loops: tuple[Loop | None, ...]
+
+
+def schedule(lowered: Lowered) -> Schedule:
+    """Return the loop tree that computes all steps."""
+    scheduler = _Scheduler(lowered)
+    for step in lowered.steps:
+        if isinstance(step, Statement):
+            scheduler.place(step)
+        else:
+            scheduler.place_opaque(Opaque(step))
+    return scheduler.result
+
+
+class _Scheduler:
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self.result = Schedule()
+        # The item of each body that holds the definition of a value, by (body's loop or None).
+        self.holders: dict[tuple[Loop | None, Value], Item] = {}
+        self.inputs = set(lowered.graph.inputs)
+        self.renamed: dict[Value, Value] = {}
+
+    # -- placing --------------------------------------------------------------------------
+
+    def place(self, statement: Statement) -> None:
+        body = self.result.body
+        loops: list[Loop] = []
+        owner: Loop | None = None
+        while len(loops) < len(statement.axes):
+            first = self.after_dependencies(statement, owner, body)
+            shared = self.best_loop(statement, loops, body, first)
+            if shared is None:
+                break
+            loops.append(shared)
+            owner, body = shared, shared.body
+        position = self.after_dependencies(statement, owner, body)
+        if len(loops) == len(statement.axes):
+            self.insert(statement, loops, body, position)
+            return
+        remaining = [Loop(extent.root()) for extent in statement.axes[len(loops) :]]
+        body.insert(position, remaining[0])
+        for outer, inner in zip(remaining, remaining[1:], strict=False):
+            outer.body.append(inner)
+        loops.extend(remaining)
+        self.insert(statement, loops, loops[-1].body, 0)
+
+    def insert(
+        self, statement: Statement, loops: list[Loop], body: list[Item], position: int
+    ) -> None:
+        around = tuple(loops)
+        item = Compute(statement, around)
+        body.insert(position, item)
+        reduced = statement.reduced
+        complete = around if not reduced else around[: min(reduced)]
+        axis_loops = tuple(
+            loops[number] if (number := index.bare_index) is not None else None
+            for index in statement.out_index
+        )
+        if reduced:
+            self.insert_start(statement, loops, min(reduced), axis_loops)
+        out = statement.out
+        self.result.loops_of[out] = Definition(complete, around, axis_loops)
+        for depth, loop in enumerate(around):
+            outer = around[depth - 1] if depth else None
+            self.holders[outer, out] = loop
+        self.holders[around[-1] if around else None, out] = item
+        for read in statement.reads():
+            self.result.readers.setdefault(read.value, []).append(around)
+
+    def insert_start(
+        self,
+        statement: Statement,
+        loops: list[Loop],
+        outermost: int,
+        axis_loops: tuple[Loop | None, ...],
+    ) -> None:
+        """Put the accumulator's first value before the outermost reduced loop."""
+        body = loops[outermost - 1].body if outermost else self.result.body
+        position = body.index(loops[outermost])
+        inner = [n for n in range(outermost, len(loops)) if n not in statement.reduced]
+        filling = [Loop(loops[n].extent) for n in inner]
+        start = Start(
+            statement,
+            (*loops[:outermost], *filling),
+            dict(zip(inner, filling, strict=True)),
+        )
+        items: list[Item] = [*filling, start]
+        for outer, nested in zip(filling, items[1:], strict=False):
+            outer.body.append(nested)
+        body.insert(position, items[0])
+
+    def place_opaque(self, item: Opaque) -> None:
+        step = item.step
+        reads: list[Value]
+        if isinstance(step, Rename):
+            reads = [step.source]
+            self.renamed[step.out] = step.source
+        elif hasattr(step, "operands"):
+            reads = [o for o in step.operands if isinstance(o, Value)]
+        else:
+            reads = [step.left, step.right]
+        body = self.result.body
+        position = self.position_after(reads, None, body)
+        body.insert(position, item)
+        node = step.node
+        for value in node.outputs:
+            self.holders[None, value] = item
+            self.result.loops_of[value] = Definition((), (), (None,) * value.ndim)
+
+    # -- choosing -------------------------------------------------------------------------
+
+    def after_dependencies(
+        self, statement: Statement, owner: Loop | None, body: list[Item]
+    ) -> int:
+        return self.position_after([read.value for read in statement.reads()], owner, body)
+
+    def position_after(self, values: list[Value], owner: Loop | None, body: list[Item]) -> int:
+        """Return the first position in `body` after everything that makes one of `values`."""
+        position = 0
+        for value in values:
+            holder = self.holders.get((owner, value))
+            if holder is not None:
+                position = max(position, body.index(holder) + 1)
+        return position
+
+    def best_loop(
+        self, statement: Statement, loops: list[Loop], body: list[Item], first: int
+    ) -> Loop | None:
+        """Return the loop of `body` to share as the statement's next one, or None.
+
+        `first` is the position after the last item that makes what the statement reads; that
+        item itself is a candidate. Deeper sharing is better, then sharing what is read, then the
+        latest.
+        """
+        best: Loop | None = None
+        best_score = (0, False)
+        lowest = max(first - 1, len(body) - _WINDOW, 0)
+        wanted = len(statement.axes) - len(loops)
+        for item in body[lowest:]:
+            if not isinstance(item, Loop) or not self.can_share(statement, loops, item):
+                continue
+            depth = self.shared_depth(statement, [*loops, item], item)
+            kin = self.has_kin(statement, item)
+            if depth < wanted and not kin:
+                continue
+            if (depth, kin) >= best_score:
+                best, best_score = item, (depth, kin)
+        return best
+
+    def shared_depth(self, statement: Statement, loops: list[Loop], owner: Loop) -> int:
+        if len(loops) == len(statement.axes):
+            return 1
+        first = self.after_dependencies(statement, owner, owner.body)
+        deepest = 0
+        for item in owner.body[max(first - 1, 0) :]:
+            if isinstance(item, Loop) and self.can_share(statement, loops, item):
+                deepest = max(deepest, self.shared_depth(statement, [*loops, item], item))
+        return 1 + deepest
+
+    def can_share(self, statement: Statement, loops: list[Loop], loop: Loop) -> bool:
+        """Return whether `loop` can be the statement's loop number ``len(loops)``."""
+        number = len(loops)
+        if loop.extent.root() is not statement.axes[number].root():
+            return False
+        owner = loops[-1] if loops else None
+        for read in statement.reads():
+            if self.holders.get((owner, read.value)) is not loop:
+                continue
+            axis_loops = self.result.loops_of[read.value].axis_loops
+            if loop not in axis_loops:
+                return False
+            if read.index[axis_loops.index(loop)].bare_index != number:
+                return False
+            if loop not in self.result.loops_of[read.value].complete_in:
+                # An accumulator with axes of its own: complete only after the loops around it.
+                return False
+        return True
+
+    def has_kin(self, statement: Statement, loop: Loop) -> bool:
+        """Return whether something inside `loop` makes or reads what the statement reads."""
+        for read in statement.reads():
+            definition = self.result.loops_of.get(read.value)
+            if definition is not None and loop in definition.around:
+                return True
+            if any(loop in around for around in self.result.readers.get(read.value, ())):
+                return True
+        return False

@@ -1,0 +1,258 @@
+"""Where each value lives: in a register, in a row of scratch memory, in a whole array.
+
+A value that is read only in the iteration that makes it is a scalar variable. One that is read in
+other loops gets a buffer with only those axes along which it must survive: under a shared outer
+loop one row is enough. Buffers that are nobody's output share one arena, planned by liveness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.nests import Compute, ExternalCall, Item, Loop, MatrixProduct, Opaque, Rename
+from jitgrad.codegen.schedule import Schedule
+from jitgrad.ir.graph import Value
+
+_ALIGNMENT = 64
+
+
+@dataclass(eq=False, slots=True)
+class KernelPart:
+    """Consecutive items of the schedule that become one generated function."""
+
+    number: int
+    body: list[Item] = field(default_factory=list)
+
+
+Part = KernelPart | ExternalCall
+
+
+def split(schedule: Schedule) -> list[Part]:
+    """Return the parts of a program in order: kernels, and the external calls between them."""
+    parts: list[Part] = []
+    for item in schedule.body:
+        if isinstance(item, Opaque) and isinstance(item.step, ExternalCall):
+            parts.append(item.step)
+            continue
+        if not parts or isinstance(parts[-1], ExternalCall):
+            parts.append(KernelPart(len(parts)))
+        part = parts[-1]
+        assert isinstance(part, KernelPart)
+        part.body.append(item)
+    return parts
+
+
+@dataclass(eq=False, slots=True)
+class Buffer:
+    """Memory of a value.
+
+    Parameters
+    ----------
+    value : Value
+        Whose elements it holds.
+    axes : tuple of int
+        Which of the value's axes it has; all of them for a whole array.
+    offset : int
+        Where it begins in the arena, in bytes; -1 if it is an array of its own.
+    """
+
+    value: Value
+    axes: tuple[int, ...]
+    offset: int = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Size in this trace."""
+        size = self.value.dtype.itemsize
+        for axis in self.axes:
+            size *= self.value.shape[axis]
+        return size
+
+
+@dataclass(eq=False, slots=True)
+class Storage:
+    """What `plan` decided.
+
+    Parameters
+    ----------
+    buffers : dict
+        Buffer of each value that has one; others are scalar variables.
+    roots : dict
+        For a renamed value the one whose memory it is.
+    parts : list of Part
+        Kernels and external calls in order.
+    shared : set of Value
+        Values that need arrays of their own: used by several parts, or outputs.
+    arena_bytes : dict
+        Size of the arena of each kernel part, by its number.
+    """
+
+    buffers: dict[Value, Buffer] = field(default_factory=dict)
+    roots: dict[Value, Value] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    shared: set[Value] = field(default_factory=set)
+    arena_bytes: dict[int, int] = field(default_factory=dict)
+
+    def root(self, value: Value) -> Value:
+        """Return the value whose memory `value` is."""
+        while value in self.roots:
+            value = self.roots[value]
+        return value
+
+
+@dataclass(eq=False, slots=True)
+class _Use:
+    part: int
+    item: int
+    loops: tuple[Loop, ...]
+
+
+def plan(lowered: Lowered, schedule: Schedule) -> Storage:
+    """Return where every value of the schedule lives."""
+    storage = Storage(parts=split(schedule))
+    made: dict[Value, _Use] = {}
+    used: dict[Value, list[_Use]] = {}
+    for part_number, part in enumerate(storage.parts):
+        if isinstance(part, ExternalCall):
+            here = _Use(part_number, 0, ())
+            made.update(dict.fromkeys(part.node.outputs, here))
+            for operand in part.operands:
+                if isinstance(operand, Value):
+                    used.setdefault(operand, []).append(here)
+            continue
+        for item_number, item in enumerate(part.body):
+            for leaf in leaves(item):
+                _note(leaf, part_number, item_number, made, used, storage)
+    _choose_buffers(lowered, schedule, storage, made, used)
+    _fill_arenas(storage, made, used)
+    return storage
+
+
+def leaves(item: Item) -> Iterator[Item]:
+    """Return the items at the ends of the loop tree under `item`, in order."""
+    if isinstance(item, Loop):
+        for inner in item.body:
+            yield from leaves(inner)
+    else:
+        yield item
+
+
+def _note(
+    leaf: Item,
+    part: int,
+    item: int,
+    made: dict[Value, _Use],
+    used: dict[Value, list[_Use]],
+    storage: Storage,
+) -> None:
+    if isinstance(leaf, Compute):
+        here = _Use(part, item, leaf.loops)
+        made.setdefault(leaf.statement.out, here)
+        for read in leaf.statement.reads():
+            used.setdefault(read.value, []).append(here)
+    elif isinstance(leaf, Opaque):
+        here = _Use(part, item, ())
+        step = leaf.step
+        if isinstance(step, Rename):
+            storage.roots[step.out] = step.source
+            made[step.out] = here
+            used.setdefault(step.source, []).append(here)
+        elif isinstance(step, MatrixProduct):
+            made[step.out] = here
+            for value in (step.left, step.right):
+                used.setdefault(value, []).append(here)
+
+
+def _choose_buffers(
+    lowered: Lowered,
+    schedule: Schedule,
+    storage: Storage,
+    made: dict[Value, _Use],
+    used: dict[Value, list[_Use]],
+) -> None:
+    outputs = {o for o in lowered.graph.outputs if isinstance(o, Value)}
+    for value, origin in made.items():
+        uses = used.get(value, [])
+        crosses = any(use.part != origin.part for use in uses)
+        from_outside = isinstance(storage.parts[origin.part], ExternalCall)
+        if value in outputs or crosses or from_outside:
+            storage.shared.add(storage.root(value))
+        if value in lowered.buffered or crosses or from_outside or value in outputs:
+            storage.buffers[value] = Buffer(value, tuple(range(value.ndim)))
+            continue
+        definition = schedule.loops_of[value]
+        inside = definition.around[len(definition.complete_in) :]
+        has_own_axes = any(loop in definition.axis_loops for loop in inside)
+        if not has_own_axes and all(_covers(definition.complete_in, use.loops) for use in uses):
+            continue
+        common = definition.complete_in
+        for use in uses:
+            common = _common_prefix(common, use.loops)
+        axes = tuple(
+            axis
+            for axis, loop in enumerate(definition.axis_loops)
+            if loop is None or loop not in common
+        )
+        storage.buffers[value] = Buffer(value, axes)
+
+
+def _covers(outer: tuple[Loop, ...], inner: tuple[Loop, ...]) -> bool:
+    return inner[: len(outer)] == outer
+
+
+def _common_prefix(a: tuple[Loop, ...], b: tuple[Loop, ...]) -> tuple[Loop, ...]:
+    length = 0
+    while length < min(len(a), len(b)) and a[length] is b[length]:
+        length += 1
+    return a[:length]
+
+
+def _fill_arenas(
+    storage: Storage, made: dict[Value, _Use], used: dict[Value, list[_Use]]
+) -> None:
+    """Give each buffer that no other part sees a place in its kernel's arena, first fit."""
+    inputs_of_renames = set(storage.roots.values())
+    last_use: dict[Value, int] = {}
+    for value, uses in used.items():
+        root = storage.root(value)
+        last = max(use.item for use in uses)
+        last_use[root] = max(last_use.get(root, 0), last)
+    placed: dict[int, list[tuple[int, int, int, int]]] = {}
+    for value, buffer in storage.buffers.items():
+        origin = made[value]
+        if value in storage.roots or value in storage.shared:
+            continue
+        if isinstance(storage.parts[origin.part], ExternalCall):
+            continue
+        first, last = origin.item, max(last_use.get(value, 0), origin.item)
+        if value in inputs_of_renames:
+            # Whoever reads the renamed value reads this memory, perhaps later than anyone else.
+            last = max(last, _last_through_renames(value, storage, last_use))
+        neighbours = placed.setdefault(origin.part, [])
+        offset = _first_fit(buffer.nbytes, first, last, neighbours)
+        buffer.offset = offset
+        end = offset + buffer.nbytes
+        neighbours.append((offset, end, first, last))
+        number = origin.part
+        storage.arena_bytes[number] = max(storage.arena_bytes.get(number, 0), end)
+
+
+def _last_through_renames(value: Value, storage: Storage, last_use: dict[Value, int]) -> int:
+    return max(
+        (last for other, last in last_use.items() if storage.root(other) is value), default=0
+    )
+
+
+def _first_fit(
+    nbytes: int, first: int, last: int, neighbours: list[tuple[int, int, int, int]]
+) -> int:
+    offset = 0
+    for begin, end, born, dead in sorted(neighbours):
+        if dead < first or born > last:
+            continue
+        if begin >= offset + nbytes:
+            break
+        offset = max(offset, -(-end // _ALIGNMENT) * _ALIGNMENT)
+    return offset

@@ -1,0 +1,249 @@
+"""Takes an index apart: into the basic part, and what index arrays and masks do to the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import index as as_integer
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.bind import Boxed, active_trace, box
+from jitgrad.core.errors import IndexingError
+from jitgrad.core.spec import Shape
+from jitgrad.ops.shape import broadcast_to, reshape_to
+from jitgrad.ops.slicing import NEW, Entry, Index, whole_axis
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What index arrays do to the part that the basic indices left.
+
+    Parameters
+    ----------
+    indices : array or Tensor of integers, shape (k, ...)
+        One array for each indexed axis, broadcast and stacked.
+    axes : tuple of int
+        The axes, of the part, that they index.
+    """
+
+    indices: Any
+    axes: tuple[int, ...]
+
+
+def split_index(x: Any, index: Any) -> tuple[Index, Advanced | None]:
+    """Return the basic part of `index`, and what its index arrays do to that part of `x`.
+
+    Raises
+    ------
+    IndexingError
+        If there are too many indices, one is out of range, or of a type that can't be an index.
+    """
+    shape = tuple(x.shape)
+    if type(index) is int and shape:
+        return (_at(index, 0, shape[0]), *map(whole_axis, shape[1:])), None
+    items = [_classify(item) for item in (index if isinstance(index, tuple) else (index,))]
+    items = _expand_ellipsis(items, shape)
+    if any(isinstance(item, np.ndarray | Boxed) for item in items):
+        return _split_advanced(items, shape)
+    return _basic(items, shape), None
+
+
+def _classify(item: Any) -> Any:
+    """Return an index as an int, slice, None, Ellipsis, or an array or Tensor with its dtype.
+
+    Masks become arrays: the shape of what they pick depends on their values.
+    """
+    if item is None or item is Ellipsis or isinstance(item, slice) or type(item) is int:
+        return item
+    if isinstance(item, bool | np.bool_):
+        return np.asarray(item)
+    if isinstance(item, int | np.integer):
+        return int(item)
+    if isinstance(item, Boxed):
+        return _classify_tensor(item)
+    if isinstance(item, list | tuple | np.ndarray | range):
+        return _index_array(_array_of(item))
+    try:
+        return as_integer(item)
+    except TypeError:
+        raise _wrong_type(type(item).__name__) from None
+
+
+def _classify_tensor(item: Any) -> Any:
+    if item.dtype.kind == "b":
+        return item.numpy()
+    if item.dtype.kind not in "iu":
+        raise _wrong_type(f"a Tensor of dtype {item.dtype}")
+    if not item.shape:
+        # The value of a traced index is asked for here; a run-time index would begin here.
+        return int(item)
+    return item if active_trace() is not None else item.numpy()
+
+
+def _array_of(item: Any) -> Any:
+    if isinstance(item, list | tuple):
+        item = [i.tolist() if isinstance(i, Boxed) else i for i in item]
+    try:
+        array = np.asarray(item)
+    except (ValueError, TypeError):
+        raise _wrong_type("a nested list that is no array") from None
+    return array.astype(np.int64) if array.size == 0 and array.dtype.kind == "f" else array
+
+
+def _index_array(array: Any) -> Any:
+    if array.dtype.kind not in "iub":
+        raise _wrong_type(f"an array of dtype {array.dtype}")
+    if not array.ndim and array.dtype.kind != "b":
+        return int(array)
+    return array
+
+
+def _wrong_type(what: str) -> IndexingError:
+    return IndexingError(
+        f"index: {what} can't be an index",
+        why="an index is an integer, a slice, None, Ellipsis, or an array of integers or booleans",
+    )
+
+
+def _consumed(item: Any) -> int:
+    """Return how many axes an index is for."""
+    if item is None or item is Ellipsis:
+        return 0
+    if isinstance(item, np.ndarray) and item.dtype.kind == "b":
+        return item.ndim
+    return 1
+
+
+def _expand_ellipsis(items: list[Any], shape: Shape) -> list[Any]:
+    """Return `items` with full slices in the Ellipsis's place, or at the end."""
+    missing = len(shape) - sum(map(_consumed, items))
+    if missing < 0:
+        raise IndexingError(
+            f"index: too many indices for a Tensor of shape {shape}",
+            why=f"it has {len(shape)} axes, the index is for {len(shape) - missing}",
+        )
+    places = [n for n, item in enumerate(items) if item is Ellipsis]
+    if len(places) > 1:
+        raise IndexingError("index: there is more than one Ellipsis")
+    place = places[0] if places else len(items)
+    return [*items[:place], *[slice(None)] * missing, *items[place + 1 :]]
+
+
+def _basic(items: list[Any], shape: Shape) -> Index:
+    entries: list[Entry] = []
+    axis = 0
+    for item in items:
+        if item is None:
+            entries.append(NEW)
+            continue
+        size = shape[axis]
+        entries.append(_range(item, size) if isinstance(item, slice) else _at(item, axis, size))
+        axis += 1
+    return tuple(entries)
+
+
+def _at(item: int, axis: int, size: int) -> Entry:
+    if not -size <= item < size:
+        raise _out_of_range(item, axis, size)
+    return ("at", item + size if item < 0 else item)
+
+
+def _out_of_range(item: int, axis: int, size: int) -> IndexingError:
+    return IndexingError(
+        f"index: {item} is out of range for axis {axis} of size {size}",
+        why=f"indices of that axis go from {-size} to {size - 1}"
+        if size
+        else "the axis is empty",
+    )
+
+
+def _range(item: slice, size: int) -> Entry:
+    if item.start is None and item.stop is None and item.step is None:
+        return whole_axis(size)
+    try:
+        start, stop, step = item.indices(size)
+    except ValueError:
+        raise IndexingError("index: the step of a slice is 0") from None
+    except TypeError:
+        raise IndexingError(
+            f"index: {item} can't be an index", why="the bounds of a slice must be integers"
+        ) from None
+    count = len(range(start, stop, step))
+    return ("range", start, step, count) if count else ("range", 0, 1, 0)
+
+
+def _split_advanced(items: list[Any], shape: Shape) -> tuple[Index, Advanced]:
+    """Return the basic part, in which indexed axes are whole, and the index arrays.
+
+    As in NumPy an integer beside an index array is an index array itself.
+    """
+    entries: list[Entry] = []
+    arrays: list[Any] = []
+    axes: list[int] = []
+    axis = 0
+    place = 0
+
+    def indexed(array: Any, entry: Entry) -> None:
+        nonlocal place
+        arrays.append(array)
+        axes.append(place)
+        entries.append(entry)
+        place += 1
+
+    for item in items:
+        if item is None:
+            entries.append(NEW)
+            place += 1
+        elif isinstance(item, slice):
+            entries.append(_range(item, shape[axis]))
+            axis += 1
+            place += 1
+        elif isinstance(item, np.ndarray) and item.dtype.kind == "b":
+            if not item.ndim:
+                indexed(np.zeros(int(item), np.int64), NEW)
+            else:
+                _check_mask(item, axis, shape)
+            for array in np.nonzero(item) if item.ndim else ():
+                indexed(array, whole_axis(shape[axis]))
+                axis += 1
+        else:
+            if isinstance(item, int):
+                item = np.asarray(_at(item, axis, shape[axis])[1])
+            indexed(item, whole_axis(shape[axis]))
+            axis += 1
+    return tuple(entries), Advanced(stack_indices(arrays), tuple(axes))
+
+
+def _check_mask(mask: Any, axis: int, shape: Shape) -> None:
+    for a, size in enumerate(mask.shape, start=axis):
+        if shape[a] != size:
+            raise IndexingError(
+                f"index: a mask of shape {mask.shape} does not fit a Tensor of shape {shape}",
+                why=f"axis {a} has size {shape[a]}, the mask has {size} there",
+            )
+
+
+def stack_indices(arrays: list[Any]) -> Any:
+    """Return index arrays broadcast together and stacked along a new first axis.
+
+    Raises
+    ------
+    IndexingError
+        If their shapes do not broadcast.
+    """
+    if len(arrays) == 1:
+        only = arrays[0]
+        return only[None] if isinstance(only, np.ndarray) else reshape_to(only, (1, *only.shape))
+    try:
+        shape = np.broadcast_shapes(*[tuple(array.shape) for array in arrays])
+    except ValueError:
+        raise IndexingError(
+            "index: the shapes of the index arrays do not broadcast: "
+            + ", ".join(str(tuple(array.shape)) for array in arrays)
+        ) from None
+    if all(isinstance(array, np.ndarray) for array in arrays):
+        return np.stack([np.broadcast_to(array, shape) for array in arrays])
+    from jitgrad.ops.joining import cat
+
+    return cat([reshape_to(broadcast_to(box(a), shape), (1, *shape)) for a in arrays], 0)

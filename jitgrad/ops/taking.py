@@ -1,0 +1,376 @@
+"""Reading and writing the elements that index arrays name: one form for all advanced indexing.
+
+``indices`` has shape ``(k, ...)``: one integer array for each of the `k` indexed ``axes``, stacked.
+The output has the shape of one of these arrays in the place of the indexed axes where these are
+neighbours, else in front, as in NumPy. Negative indices count from the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.errors import IndexingError, ShapeError
+from jitgrad.core.primitive import External, Primitive, Sample, register, transposes, vjps
+from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.creation import full_primitive
+
+Axes = tuple[int, ...]
+
+
+def _place(axes: Axes) -> int:
+    """Return the output axis at which the axes of the index arrays begin."""
+    neighbours = axes == tuple(range(axes[0], axes[0] + len(axes)))
+    return axes[0] if neighbours else 0
+
+
+def taken_shape(shape: Shape, indices: Shape, axes: Axes) -> Shape:
+    """Return the shape of what index arrays of shape `indices` take out of `shape`."""
+    place = _place(axes)
+    rest = tuple([size for axis, size in enumerate(shape) if axis not in axes])
+    return (*rest[:place], *indices[1:], *rest[place:])
+
+
+def _full_index(ndim: int, indices: Any, axes: Axes) -> tuple[Any, ...]:
+    index: list[Any] = [slice(None)] * ndim
+    for number, axis in enumerate(axes):
+        index[axis] = indices[number]
+    return tuple(index)
+
+
+def check_range(operation: str, indices: Any, shape: Shape, axes: Axes) -> None:
+    """Check that index array number `k` stays within the size of axis ``axes[k]``.
+
+    Raises
+    ------
+    IndexingError
+        Naming the first index that does not, with its axis and size.
+    """
+    for number, axis in enumerate(axes):
+        size = shape[axis]
+        wrong = indices[number][(indices[number] >= size) | (indices[number] < -size)]
+        if wrong.size:
+            raise IndexingError(
+                f"{operation}: {wrong.flat[0]} is out of range for axis {axis} of size {size}",
+                why=f"indices of that axis go from {-size} to {size - 1}"
+                if size
+                else "the axis is empty",
+            )
+
+
+def _take_eager(x: Any, indices: Any, axes: Axes) -> Any:
+    try:
+        return x[_full_index(x.ndim, indices, axes)]
+    except IndexError:
+        check_range("index", indices, x.shape, axes)
+        raise
+
+
+def _take_transpose_eager(ct: Any, indices: Any, shape: Shape, axes: Axes) -> Any:
+    result = np.zeros(shape, ct.dtype)
+    try:
+        np.add.at(result, _full_index(len(shape), indices, axes), ct)
+    except IndexError:
+        check_range("index", indices, shape, axes)
+        raise
+    return result
+
+
+def _last_writes(indices: Any, shape: Shape, axes: Axes) -> Any:
+    """Return for each place of the index arrays whether no later place names the same element."""
+    sizes = [shape[axis] for axis in axes]
+    count = indices[0].size
+    flat = np.zeros(count, np.int64)
+    for number, size in enumerate(sizes):
+        part = indices[number].reshape(-1)
+        flat = flat * size + np.where(part < 0, part + size, part)
+    last = np.zeros(count, np.bool_)
+    # np.unique finds the first of equal numbers, so the last from the other end.
+    last[count - 1 - np.unique(flat[::-1], return_index=True)[1]] = True
+    return last.reshape(indices.shape[1:])
+
+
+def _put_eager(x: Any, indices: Any, value: Any, axes: Axes) -> Any:
+    result = x.copy()
+    write_elements(result, indices, value, axes)
+    return result
+
+
+def write_elements(into: Any, indices: Any, value: Any, axes: Axes) -> None:
+    """Write `value` where index arrays say; the last write to an element stays.
+
+    NumPy itself leaves open which write does.
+
+    Raises
+    ------
+    IndexingError
+        If an index is out of range.
+    """
+    check_range("x[...] = v", indices, into.shape, axes)
+    last = _last_writes(indices, into.shape, axes)
+    if not last.all():
+        indices = np.stack([array[last] for array in indices])
+        value = value[(*[slice(None)] * _place(axes), last)]
+    into[_full_index(into.ndim, indices, axes)] = value
+
+
+def _take_last_eager(x: Any, indices: Any, axes: Axes) -> Any:
+    taken = np.array(_take_eager(x, indices, axes))
+    last = _last_writes(indices, x.shape, axes)
+    taken[(*[slice(None)] * _place(axes), ~last)] = 0
+    return taken
+
+
+def _take_infer(x: Spec, indices: Spec, axes: Axes) -> Spec:
+    return Spec(taken_shape(x.shape, indices.shape, axes), x.dtype)
+
+
+def _take_transpose_infer(ct: Spec, indices: Spec, shape: Shape, axes: Axes) -> Spec:
+    return Spec(shape, ct.dtype)
+
+
+def _put_infer(x: Spec, indices: Spec, value: Spec, axes: Axes) -> Spec:
+    expected = taken_shape(x.shape, indices.shape, axes)
+    if value.shape != expected:
+        raise ShapeError(
+            f"x[...] = v: a value of shape {value.shape} does not fit",
+            why=f"the indexed part has shape {expected}",
+        )
+    return Spec(x.shape, x.dtype)
+
+
+_CASES: list[tuple[Shape, list[Any], Axes]] = [
+    ((4,), [[2, 0, 2]], (0,)),
+    ((4,), [[-1, 3]], (0,)),
+    ((4,), [[]], (0,)),
+    ((4, 3), [[[1, 1], [0, 3]]], (0,)),
+    ((4, 3), [[2, 0]], (1,)),
+    ((4, 3), [[1, 3, 1], [0, 2, 0]], (0, 1)),
+    ((2, 3, 4), [[1, 0, 1], [3, 3, 3]], (0, 2)),
+    ((2, 3, 4), [[0, 2, 1], [1, 1, 1]], (1, 2)),
+]
+
+
+def _case_samples(kind: str) -> Any:
+    def make(rng: np.random.Generator) -> list[Sample]:
+        samples = []
+        for shape, arrays, axes in _CASES:
+            indices = np.asarray(arrays, np.int64)
+            taken = taken_shape(shape, indices.shape, axes)
+            x, value = rng.uniform(-3, 3, shape), rng.uniform(-3, 3, taken)
+            label = f"{shape}-{arrays}-axes{axes}".replace(" ", "")
+            params: dict[str, Any] = {"axes": axes}
+            if kind == "take":
+                args: tuple[Any, ...] = (x, indices)
+            elif kind == "put":
+                args = (x, indices, value)
+            else:
+                args, params = (value, indices), {"shape": shape, "axes": axes}
+            samples.append(Sample(args, params, label))
+        return samples
+
+    return make
+
+
+take = register(
+    Primitive(
+        "take",
+        ("x", "indices"),
+        eager=_take_eager,
+        infer=_take_infer,
+        derivative=transposes(
+            lambda ct, indices, x_spec, axes: take_transpose(
+                ct, indices, shape=x_spec.shape, axes=axes
+            ),
+            None,
+        ),
+        lowering=External(),
+        samples=_case_samples("take"),
+        doc="The elements of the input that index arrays name.",
+        grad_name="IndexBackward0",
+    )
+)
+
+take_transpose = register(
+    Primitive(
+        "take_transpose",
+        ("ct", "indices"),
+        eager=_take_transpose_eager,
+        infer=_take_transpose_infer,
+        derivative=transposes(lambda ct, indices, axes: take(ct, indices, axes=axes), None),
+        lowering=External(),
+        samples=_case_samples("take_transpose"),
+        doc="Zeros of a shape, with each element of the input added where index arrays say.",
+        grad_name="IndexPutBackward0",
+    )
+)
+
+put = register(
+    Primitive(
+        "put",
+        ("x", "indices", "value"),
+        eager=_put_eager,
+        infer=_put_infer,
+        derivative=vjps(
+            lambda ct, indices, value_spec, axes: put(
+                ct,
+                indices,
+                full_primitive(shape=value_spec.shape, value=0, dtype=ct.dtype),
+                axes=axes,
+            ),
+            None,
+            lambda ct, indices, axes: take_last(ct, indices, axes=axes),
+        ),
+        lowering=External(),
+        samples=_case_samples("put"),
+        doc="The input with the elements that index arrays name replaced; the last write stays.",
+        grad_name="IndexPutBackward0",
+    )
+)
+
+take_last = register(
+    Primitive(
+        "take_last",
+        ("x", "indices"),
+        eager=_take_last_eager,
+        infer=_take_infer,
+        derivative=transposes(
+            lambda ct, indices, x_spec, axes: put(
+                full_primitive(shape=x_spec.shape, value=0, dtype=ct.dtype), indices, ct, axes=axes
+            ),
+            None,
+        ),
+        lowering=External(),
+        samples=_case_samples("take"),
+        doc="As `take`, with zero for all but the last of the places that name the same element.",
+        grad_name="IndexBackward0",
+    )
+)
+
+
+# -- one index for each element, along one axis ------------------------------------------------
+
+
+def _mesh(index: Any, axis: int) -> tuple[Any, ...]:
+    """Return the full index that names, for each place of `index`, an element along `axis`."""
+    grid = list(np.ogrid[tuple(slice(0, n) for n in index.shape)])
+    grid[axis] = index
+    return tuple(grid)
+
+
+def _gather_eager(x: Any, index: Any, axis: int) -> Any:
+    try:
+        return x[_mesh(index, axis)]
+    except IndexError:
+        check_range("gather", index[None], x.shape, (axis,))
+        raise
+
+
+def _gather_transpose_eager(ct: Any, index: Any, shape: Shape, axis: int) -> Any:
+    result = np.zeros(shape, ct.dtype)
+    try:
+        np.add.at(result, _mesh(index, axis), ct)
+    except IndexError:
+        check_range("scatter_add", index[None], shape, (axis,))
+        raise
+    return result
+
+
+def check_gather(operation: str, shape: Shape, index: Shape, axis: int) -> None:
+    """Check that an index array of shape `index` can gather from, or scatter to, `shape`.
+
+    Raises
+    ------
+    ShapeError
+        If it has another number of axes, or is longer along an axis other than `axis`.
+    """
+    if len(shape) != len(index):
+        raise ShapeError(
+            f"{operation}: the index has {len(index)} axes and the input {len(shape)}",
+            why="they must have the same number of axes",
+        )
+    for a, (n, limit) in enumerate(zip(index, shape, strict=True)):
+        if a != axis and n > limit:
+            raise ShapeError(
+                f"{operation}: an index of shape {index} does not fit an input of shape {shape}",
+                why=f"along axis {a}, which is not indexed, the index has {n} places and the"
+                f" input {limit}",
+            )
+
+
+def _gather_infer(x: Spec, index: Spec, axis: int) -> Spec:
+    check_gather("gather", x.shape, index.shape, axis)
+    return Spec(index.shape, x.dtype)
+
+
+def _gather_transpose_infer(ct: Spec, index: Spec, shape: Shape, axis: int) -> Spec:
+    check_gather("scatter_add", shape, index.shape, axis)
+    return Spec(shape, ct.dtype)
+
+
+_GATHERS: list[tuple[Shape, Any, int]] = [
+    ((4,), [2, 0, 2, 1, 1], 0),
+    ((2, 3), [[0, 0], [2, 1]], 1),
+    ((2, 3), [[1, 0, 1]], 0),
+    ((2, 3), [[0], [2]], 1),
+    ((2, 0), [[], []], 1),
+]
+
+
+def _gather_samples(rng: np.random.Generator) -> list[Sample]:
+    return [
+        Sample(
+            (rng.uniform(-3, 3, shape), np.asarray(index, np.int64)),
+            {"axis": axis},
+            f"{shape}-{index}-axis{axis}".replace(" ", ""),
+        )
+        for shape, index, axis in _GATHERS
+    ]
+
+
+def _gather_transpose_samples(rng: np.random.Generator) -> list[Sample]:
+    return [
+        Sample(
+            (rng.uniform(-3, 3, np.shape(index)), np.asarray(index, np.int64)),
+            {"shape": shape, "axis": axis},
+            f"{shape}-{index}-axis{axis}".replace(" ", ""),
+        )
+        for shape, index, axis in _GATHERS
+    ]
+
+
+gather_primitive = register(
+    Primitive(
+        "gather",
+        ("x", "index"),
+        eager=_gather_eager,
+        infer=_gather_infer,
+        derivative=transposes(
+            lambda ct, index, x_spec, axis: gather_transpose(
+                ct, index, shape=x_spec.shape, axis=axis
+            ),
+            None,
+        ),
+        lowering=External(),
+        samples=_gather_samples,
+        doc="For each place of an index array the element of the input at that index of an axis.",
+        grad_name="GatherBackward0",
+    )
+)
+
+gather_transpose = register(
+    Primitive(
+        "gather_transpose",
+        ("ct", "index"),
+        eager=_gather_transpose_eager,
+        infer=_gather_transpose_infer,
+        derivative=transposes(
+            lambda ct, index, axis: gather_primitive(ct, index, axis=axis), None
+        ),
+        lowering=External(),
+        samples=_gather_transpose_samples,
+        doc="Zeros of a shape, with each element of the input added at an index of an axis.",
+        grad_name="ScatterAddBackward0",
+    )
+)

@@ -1,0 +1,225 @@
+"""A program: the kernels and external calls of one graph, run in order on arrays."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jitgrad.codegen.emit import KernelText
+from jitgrad.codegen.generate import ProgramText, generate, module_source
+from jitgrad.codegen.nests import ExternalCall
+from jitgrad.core.dtypes import float64, int64, is_floating
+from jitgrad.core.errors import FallbackWarning
+from jitgrad.ir.graph import Graph, Literal, Value
+from jitgrad.ir.interpret import evaluate_primitive, interpret
+from jitgrad.runtime.build import ArgumentType, Kernel, KernelBuildError, build_kernel
+
+Array = np.ndarray[Any, Any]
+# Bits of ndarray.flags.num: C-contiguous, and writeable.
+_CONTIGUOUS = 0x1
+_WRITEABLE = 0x400
+
+
+@dataclass(eq=False, slots=True)
+class Program:
+    """What runs for one graph on arrays of one layout.
+
+    Parameters
+    ----------
+    graph : Graph
+        What it computes.
+    title : str
+        The user's function, for reports and file names.
+    run : callable
+        Takes the inputs (arrays, Python numbers for weak ones), returns a tuple of outputs.
+    kernels : list of Kernel
+        Generated functions, in order.
+    texts : list of KernelText
+        Their texts and what they hold.
+    external : list of str
+        Names of the operations carried out by NumPy between kernels.
+    seconds : float
+        Time it took to make, compiling included.
+    fallback : str
+        Why the interpreter runs instead; ``""`` where kernels do.
+    """
+
+    graph: Graph
+    title: str
+    run: Callable[..., tuple[Any, ...]]
+    kernels: list[Kernel] = field(default_factory=list)
+    texts: list[KernelText] = field(default_factory=list)
+    external: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    fallback: str = ""
+
+    def source(self) -> str:
+        """Return the generated source of all kernels."""
+        return "\n\n".join(kernel.source for kernel in self.kernels)
+
+
+def layout_of(raw: Any) -> int:
+    """Return what of an argument's memory a kernel depends on: contiguous, writeable."""
+    if isinstance(raw, np.ndarray):
+        return raw.flags.num & (_CONTIGUOUS | _WRITEABLE)
+    return -1
+
+
+def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
+    """Generate and build the program of `graph`.
+
+    Parameters
+    ----------
+    graph : Graph
+        Simplified.
+    layouts : sequence of int
+        `layout_of` each input.
+    title : str
+        The user's function and where it stands.
+
+    Returns
+    -------
+    Program
+        Runs kernels; or the interpreter, with one warning, where a kernel can't be built.
+    """
+    start = time.perf_counter()
+    layout = dict(zip(graph.inputs, layouts, strict=True))
+    try:
+        text = generate(graph, lambda value: bool(layout[value] & _CONTIGUOUS))
+        program = _build(text, layout, title)
+    except KernelBuildError as error:
+        warnings.warn(
+            f"{title}: a kernel could not be built and the program runs on the interpreter: "
+            f"{error.reason} (source: {error.path})",
+            FallbackWarning,
+            stacklevel=2,
+        )
+        program = Program(graph, title, lambda *inputs: interpret(graph, inputs))
+        program.fallback = error.reason
+    program.seconds = time.perf_counter() - start
+    return program
+
+
+def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
+    program = Program(text.graph, title, lambda *inputs: ())
+    driver = _Driver(text)
+    for part in text.parts:
+        if isinstance(part, ExternalCall):
+            program.external.append(part.node.primitive.name)
+            driver.external(part)
+            continue
+        source = module_source(part, title)
+        types = tuple([_argument_type(v, layout, v in part.written) for v in part.arguments])
+        if part.sizes:
+            types = (*types, ArgumentType(int64, 1))
+        if part.arena_bytes:
+            types = (*types, ArgumentType(np.dtype(np.uint8), 1))
+        kernel = build_kernel(source, "kernel", types)
+        program.kernels.append(kernel)
+        program.texts.append(part)
+        driver.kernel(part, kernel)
+    program.run = driver.finish()
+    return program
+
+
+def _argument_type(value: Value, layout: dict[Value, int], written: bool) -> ArgumentType:
+    if value.spec.weak:
+        return ArgumentType(float64 if is_floating(value.dtype) else value.dtype, is_scalar=True)
+    flags = layout.get(value, _CONTIGUOUS | _WRITEABLE)
+    order = "C" if flags & _CONTIGUOUS else "A"
+    return ArgumentType(value.dtype, value.ndim, order, written or bool(flags & _WRITEABLE))
+
+
+class _Driver:
+    """Writes the Python function that allocates arrays and calls the parts in order."""
+
+    def __init__(self, text: ProgramText) -> None:
+        self.text = text
+        self.names: dict[Value, str] = {v: f"x{k}" for k, v in enumerate(text.graph.inputs)}
+        self.lines: list[str] = []
+        self.bound: dict[str, Any] = {"empty": np.empty, "evaluate": evaluate_primitive}
+
+    def constant(self, stem: str, thing: Any) -> str:
+        name = f"{stem}{len(self.bound)}"
+        self.bound[name] = thing
+        return name
+
+    def kernel(self, part: KernelText, kernel: Kernel) -> None:
+        for value in part.arguments:
+            if value in part.written and value not in self.names:
+                self.names[value] = f"a{len(self.names)}"
+                shape = self.constant("shape", value.shape)
+                dtype = self.constant("dtype", value.dtype)
+                self.lines.append(f"{self.names[value]} = empty({shape}, {dtype})")
+        call = self.constant("kernel", kernel.unchecked)
+        arguments = [self.names[v] for v in part.arguments]
+        if part.sizes:
+            arguments.append(self.constant("sizes", np.array(part.sizes, np.int64)))
+        if not part.arena_bytes:
+            self.lines.append(f"{call}({', '.join(arguments)})")
+            return
+        # A pool, not one arena: several threads may run the program at once.
+        pool = self.constant("pool", [])
+        nbytes, byte = part.arena_bytes, self.constant("dtype", np.dtype(np.uint8))
+        self.lines.append(f"arena = {pool}.pop() if {pool} else empty({nbytes}, {byte})")
+        self.lines.append(f"{call}({', '.join([*arguments, 'arena'])})")
+        self.lines.append(f"{pool}.append(arena)")
+
+    def external(self, call: ExternalCall) -> None:
+        operands = [
+            repr(o.number) if isinstance(o, Literal) else self.array(o) for o in call.operands
+        ]
+        for number, operand in enumerate(call.operands):
+            if isinstance(operand, Literal):
+                operands[number] = self.constant("number", operand.number)
+        targets = []
+        for value in call.node.outputs:
+            self.names[value] = f"a{len(self.names)}"
+            targets.append(self.names[value])
+        primitive = self.constant("primitive", call.node.primitive)
+        params = self.constant("params", dict(call.node.params))
+        listed = f"({', '.join(operands)}{',' if operands else ''})"
+        self.lines.append(f"{', '.join(targets)}, = evaluate({primitive}, {listed}, {params})")
+        for value in call.node.outputs:
+            # Kernels are compiled for C order; NumPy may return any.
+            contiguous = self.constant("ascontiguous", _row_major)
+            self.lines.append(f"{self.names[value]} = {contiguous}({self.names[value]})")
+
+    def array(self, value: Value) -> str:
+        """Return the expression of the array that holds `value`."""
+        root = self.text.storage.root(value)
+        name = self.names[root]
+        if root is value:
+            return name
+        return f"{name}.reshape({self.constant('shape', value.shape)})"
+
+    def finish(self) -> Callable[..., tuple[Any, ...]]:
+        given: set[Value] = set(self.text.graph.inputs)
+        results: list[str] = []
+        for operand in self.text.graph.outputs:
+            if isinstance(operand, Literal):
+                results.append(self.constant("number", operand.number))
+                continue
+            text = self.array(operand)
+            root = self.text.storage.root(operand)
+            # An input, or an array that is returned already, must not be returned as it is.
+            results.append(f"{text}.copy()" if root in given and not root.spec.weak else text)
+            given.add(root)
+        parameters = ", ".join(self.names[v] for v in self.text.graph.inputs)
+        self.lines.append(f"return ({', '.join(results)}{',' if results else ''})")
+        body = "".join(f"    {line}\n" for line in self.lines)
+        namespace = dict(self.bound)
+        exec(f"def run({parameters}):\n{body}", namespace)
+        run: Callable[..., tuple[Any, ...]] = namespace["run"]
+        return run
+
+
+def _row_major(array: Array) -> Array:
+    if array.flags.num & (_CONTIGUOUS | _WRITEABLE) == (_CONTIGUOUS | _WRITEABLE):
+        return array
+    return np.array(array, order="C")
