@@ -263,6 +263,9 @@ class Primitive:
         shows replaced by `part`.
     impure : bool
         Whether equal calls may give different results (random numbers).
+    neutral : dict
+        For an operation of two inputs: by number of the input, the number that makes the output
+        equal the other one (``x * 1``).
     """
 
     name: str
@@ -277,6 +280,7 @@ class Primitive:
     view: bool = False
     write_view: Callable[..., Any] | None = None
     impure: bool = False
+    neutral: dict[int, float] = field(default_factory=dict)
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Call the operation; arguments beyond its inputs are static parameters by name."""

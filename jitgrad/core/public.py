@@ -43,6 +43,15 @@ class PublicFunction:
 
 FUNCTIONS: dict[str, PublicFunction] = {}
 
+# What Tensors have as attributes that are computed: ``x.T``.
+PROPERTIES: dict[str, Callable[[Any], Any]] = {}
+
+
+def tensor_property(function: F) -> F:
+    """Give Tensors the decorated function of one Tensor as a read-only attribute."""
+    PROPERTIES[function.__name__] = function
+    return function
+
 
 def publish(
     function: Callable[..., Any],

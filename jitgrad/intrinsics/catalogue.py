@@ -7,6 +7,8 @@ from jitgrad.intrinsics import (  # noqa: F401 - imported for what they declare
     arithmetic,
     blas,
     exponential,
+    hyperbolic,
+    logarithm,
     memory,
     special,
     trigonometric,

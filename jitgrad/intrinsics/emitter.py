@@ -33,6 +33,8 @@ AS_WRITTEN = ("arcp",)
 
 MANTISSA_BITS = {"float32": 23, "float64": 52}
 ONE_BITS = {"float32": 127 << 23, "float64": 1023 << 52}
+EXPONENT_BITS = {"float32": 8, "float64": 11}
+ROOT_HALF_BITS = {"float32": 0x3F3504F3, "float64": 0x3FE6A09E667F3BCD}
 SHIFT = {"float32": 1.5 * 2.0**23, "float64": 1.5 * 2.0**52}
 
 Number: TypeAlias = int | float
@@ -314,20 +316,47 @@ class Emitter:
         above = self.select(x < lowest, x.like(lowest), x)
         return self.select(above > highest, x.like(highest), above)
 
-    def shift_to_integer(self, x: Value, factor: Number) -> tuple[Value, Value]:
+    def shift_to_integer(self, x: Value, factor: Number = 1.0) -> tuple[Value, Value]:
         """Return ``x * factor`` rounded to a whole number: in the low bits of a float, and as such.
 
         Adding 1.5 * 2**52 leaves no bits for a fraction, and the integer in the low bits: exact up to
         2**51 and, unlike a conversion to integers, packed on every processor.
         """
         shift = SHIFT[x.kind]
-        shifted = self.multiply_add(x, x.like(factor), x.like(shift))
+        if factor == 1.0:
+            shifted = x + shift
+        else:
+            shifted = self.multiply_add(x, x.like(factor), x.like(shift))
         return shifted, shifted - shift
 
-    def power_of_two(self, shifted: Value) -> Value:
-        """Return two to the power of the integer in the low bits of a float, within its exponents."""
-        bits = self.bits(shifted) << MANTISSA_BITS[shifted.kind]
-        return self.from_bits(bits + ONE_BITS[shifted.kind])
+    def power_of_two(self, shifted: Value, minus: int = 0) -> Value:
+        """Return two to the integer in the low bits of a float less `minus`, within the exponents."""
+        width = MANTISSA_BITS[shifted.kind]
+        bits = self.bits(shifted) << width
+        return self.from_bits(bits + (ONE_BITS[shifted.kind] - (minus << width)))
+
+    def power_of_two_of(self, k: Value) -> Value:
+        """Return two to the power of a whole float, within its exponents."""
+        return self.power_of_two(k + SHIFT[k.kind])
+
+    def split_exponent(self, x: Value) -> tuple[Value, Value]:
+        """Return whole `k` and ``m`` between the roots of one half and two in ``x = 2**k m``.
+
+        For positive normal `x`.
+        """
+        kind, width = x.kind, MANTISSA_BITS[x.kind]
+        # moved by the root of one half, so that the exponent bits change there and not at one
+        offset = self.bits(x) - (ROOT_HALF_BITS[kind] - (1 << (width + EXPONENT_BITS[kind] - 1)))
+        mantissa = offset & ((1 << width) - 1)
+        m = self.from_bits(mantissa + ROOT_HALF_BITS[kind])
+        # the bits of 2**52 with the exponent in its lowest place
+        biased = self.from_bits(self.unsigned_shift(offset, width) | (ONE_BITS[kind] + (width << width)))
+        k = biased - (2.0**width + (1 << (EXPONENT_BITS[kind] - 1)))
+        return k, m
+
+    def unsigned_shift(self, x: Value, count: int) -> Value:
+        """Shift bits to the right, and zeros in."""
+        return Value(self, self.builder.lshr(x.llvm, x.like(count).llvm), x.kind)
 
     def scale(self, doubled: Value, shifted: Value, tiny: Value) -> Value:
         """Return a number times two to a power, which may overflow or lose bits below the normal range.

@@ -47,7 +47,7 @@ EXP_TAIL = {
 }
 
 # beyond the first and the last exp is zero or infinite, below the second not normal
-EXP_LIMITS = {"float64": (-746.0, -708.0, 710.0), "float32": (-104.0, -87.0, 89.0)}
+EXP_LIMITS = {"float64": (-746.0, -707.0, 710.0), "float32": (-104.0, -86.0, 89.0)}
 
 
 @floating
@@ -71,3 +71,75 @@ def split_by_log2(e: Emitter, x: Value) -> tuple[Value, Value]:
     high, low = LOG_2[x.kind]
     shifted, k = e.shift_to_integer(x, LOG2_E)
     return shifted, e.fma(k, -low, e.fma(k, -high, x))
+
+
+@floating
+def exp2(x: Scalar) -> Scalar:
+    """Two to the power `x`."""
+    return np.exp2(x)
+
+
+# (2**r - 1) / r
+EXP2_TAIL = {
+    "float64": (
+        0.6931471805599453,
+        0.24022650695910108,
+        0.05550410866482173,
+        0.009618129107601599,
+        0.0013333558146545387,
+        0.00015403530449044695,
+        1.5252733634795675e-05,
+        1.321543883156307e-06,
+        1.017815972589167e-07,
+        7.073233762609282e-09,
+        4.4389084103929296e-10,
+    ),
+    "float32": (
+        0.6931471824645996,
+        0.24022647738456726,
+        0.05550359934568405,
+        0.009618504904210567,
+        0.00133908586576581,
+        0.00015326772700063884,
+    ),
+}
+EXP2_LIMITS = {"float64": (-1076.0, -1021.0, 1025.0), "float32": (-151.0, -125.0, 129.0)}
+
+
+@formula(exp2)
+def _exp2(e: Emitter, x: Value) -> Value:
+    lowest, tiny, highest = EXP2_LIMITS[x.kind]
+    x = e.clamp(x, lowest, highest)
+    shifted, k = e.shift_to_integer(x)
+    r = x - k
+    tail = e.polynomial(r, [2.0 * c for c in EXP2_TAIL[x.kind]])
+    return e.scale(e.polynomial_from(tail, r, (2.0,)), shifted, x < tiny)
+
+
+@floating
+def expm1(x: Scalar) -> Scalar:
+    """Exponential minus one, accurate near zero."""
+    return np.expm1(x)
+
+
+# with less than this k is zero
+HALF_LOG_2 = 0.34
+# below the first, expm1 is -1
+EXPM1_LIMITS = {"float64": (-40.0, 710.0), "float32": (-20.0, 89.0)}
+
+
+@formula(expm1)
+def _expm1(e: Emitter, x: Value) -> Value:
+    clamped = e.clamp(x, *EXPM1_LIMITS[x.kind])
+    shifted, r = split_by_log2(e, clamped)
+    small = expm1_of_remainder(e, r)
+    # 2**k (small + 1) - 1, with half of 2**k so that the largest results do not overflow on the way
+    half = e.power_of_two(shifted, minus=1)
+    doubled = e.fma(small, half, half - 0.5) * 2.0
+    # with k = 0 the sum would lose the sign of zero, and a bit of subnormal numbers
+    return e.select(e.absolute(x) < HALF_LOG_2, small, doubled)
+
+
+def expm1_of_remainder(e: Emitter, r: Value) -> Value:
+    """Return ``exp(r) - 1`` for ``|r| <= log(2) / 2``."""
+    return e.fma(r * r, e.polynomial(r, EXP_TAIL[r.kind]), r)

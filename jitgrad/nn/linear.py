@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from jitgrad.core.dtypes import as_dtype, get_default_dtype
-from jitgrad.core.spec import Spec
 from jitgrad.nn.functional import linear
 from jitgrad.nn.init import kaiming_uniform_, uniform_
 from jitgrad.nn.module import Module
 from jitgrad.nn.parameter import Parameter
+from jitgrad.ops.creation import zeros
 from jitgrad.ops.shape import flatten
-from jitgrad.tensor.tensor import Tensor
 
 if TYPE_CHECKING:
-    from jitgrad.tensor.tensor import ArrayLike
+    from jitgrad.tensor.tensor import ArrayLike, Tensor
 
 
 class Linear(Module):
@@ -58,11 +56,10 @@ class Linear(Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-        self.weight = Parameter(Tensor.zeros_of(Spec((out_features, in_features), wanted)))
+        self.weight = Parameter(zeros(out_features, in_features, dtype=dtype))
         self.bias: Parameter | None = None
         if bias:
-            self.bias = Parameter(Tensor.zeros_of(Spec((out_features,), wanted)))
+            self.bias = Parameter(zeros(out_features, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -52,6 +52,7 @@ mul = elementwise(
     samples=reals((-3, 3), (-3, 3)),
     doc="Product of each pair of elements.",
     inputs=("x", "y"),
+    neutral={0: 1, 1: 1},
 )
 
 reciprocal = elementwise(
@@ -92,6 +93,7 @@ div = elementwise(
     inputs=("x", "y"),
     result="float",
     published=False,
+    neutral={1: 1},
 )
 
 neg = elementwise(
@@ -207,6 +209,7 @@ scale_cotangent = elementwise(
     inputs=("ct", "partial"),
     grad_name="MulBackward0",
     published=False,
+    neutral={0: 1, 1: 1},
 )
 
 finite_or_zero: Primitive = elementwise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +69,7 @@ def elementwise(
     method: bool = True,
     inplace: bool = True,
     published: bool = True,
+    neutral: dict[int, float] | None = None,
 ) -> Primitive:
     """Enter an operation that computes each element of its output from one of each input.
 
@@ -101,6 +102,8 @@ def elementwise(
         PyTorch's name of the node, made from `name` where not given.
     method, inplace, published : bool
         Whether Tensors have it as a method, with a trailing underscore, and whether it is public.
+    neutral : dict, optional
+        As of `Primitive`.
     """
     lowering = template if isinstance(template, Template) else Template(template)
     kept = [i for i, n in enumerate(inputs) if n not in uncast]
@@ -115,16 +118,23 @@ def elementwise(
             raise DtypeError(f"{name}: booleans are not taken", do=refuse_bool)
         return Spec(shape, dtype, weak)
 
+    floating = result == "float"
+    takes_numbers = isinstance(eager, np.ufunc)
+
     def run(*args: Any) -> Any:
-        if _same_dtype(args) and not (result == "float" and args[0].dtype.kind not in "f"):
+        dtype = _common_dtype(args if not uncast else [args[i] for i in kept], floating)
+        if dtype is None:
+            return eager(*_promoted(args, kept, result))
+        if takes_numbers and not uncast:
             return eager(*args)
-        arrays = [a if isinstance(a, np.ndarray) else _weak_array(a) for a in args]
-        specs = [
-            Spec(a.shape, a.dtype, not isinstance(g, np.ndarray))
-            for a, g in zip(arrays, args, strict=True)
-        ]
-        dtype = promoted_dtype([specs[i] for i in kept], result)
-        return eager(*[a.astype(dtype) if i in kept else a for i, a in enumerate(arrays)])
+        return eager(
+            *[
+                a
+                if isinstance(a, np.ndarray)
+                else (np.array(a, dtype) if i in kept else _weak_array(a))
+                for i, a in enumerate(args)
+            ]
+        )
 
     primitive = register(
         Primitive(
@@ -137,6 +147,7 @@ def elementwise(
             samples,
             doc,
             grad_name or f"{camel(name)}Backward0",
+            neutral=neutral or {},
         )
     )
     if published:
@@ -144,11 +155,38 @@ def elementwise(
     return primitive
 
 
-def _same_dtype(args: tuple[Any, ...]) -> bool:
-    first = args[0]
-    if not isinstance(first, np.ndarray):
-        return False
-    return all(isinstance(a, np.ndarray) and a.dtype == first.dtype for a in args[1:])
+# Categories of Python numbers and of dtype kinds, in which promotion compares them.
+_CATEGORY_OF_NUMBER: dict[type, int] = {bool: 0, int: 1, float: 2}
+_CATEGORY_OF_KIND = {"b": 0, "i": 1, "f": 2}
+
+
+def _common_dtype(args: Sequence[Any], floating: bool) -> DType | None:
+    """Return the dtype of computation where that is plain to see, else None.
+
+    It is where all arrays have one dtype and no Python number is of a higher category; NumPy then
+    promotes as we do.
+    """
+    dtype: DType | None = None
+    highest = 0
+    for arg in args:
+        if isinstance(arg, np.ndarray):
+            if dtype is None:
+                dtype = arg.dtype
+            elif dtype != arg.dtype:
+                return None
+        else:
+            highest = max(highest, _CATEGORY_OF_NUMBER.get(type(arg), 3))
+    if dtype is None or (floating and dtype.kind != "f"):
+        return None
+    return None if highest > _CATEGORY_OF_KIND[dtype.kind] else dtype
+
+
+def _promoted(args: Sequence[Any], kept: list[int], result: Result) -> list[Array]:
+    """Return `args` as arrays, those of the positions `kept` in their promoted dtype."""
+    arrays = [a if isinstance(a, np.ndarray) else _weak_array(a) for a in args]
+    specs = [Spec(arrays[i].shape, arrays[i].dtype, arrays[i] is not args[i]) for i in kept]
+    dtype = promoted_dtype(specs, result)
+    return [a.astype(dtype, copy=False) if i in kept else a for i, a in enumerate(arrays)]
 
 
 def _weak_array(number: Any) -> Array:

@@ -152,9 +152,7 @@ def _at(item: int, axis: int, size: int) -> Entry:
 def _out_of_range(item: int, axis: int, size: int) -> IndexingError:
     return IndexingError(
         f"index: {item} is out of range for axis {axis} of size {size}",
-        why=f"indices of that axis go from {-size} to {size - 1}"
-        if size
-        else "the axis is empty",
+        why=f"indices of that axis go from {-size} to {size - 1}" if size else "the axis is empty",
     )
 
 

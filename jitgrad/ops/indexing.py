@@ -411,9 +411,7 @@ def scatter_add(x: ArrayLike, dim: int, index: ArrayLike, src: ArrayLike) -> Ten
 
 
 @public(inplace=True)
-def index_put_(
-    x: ArrayLike, indices: Any, values: ArrayLike, accumulate: bool = False
-) -> Tensor:
+def index_put_(x: ArrayLike, indices: Any, values: ArrayLike, accumulate: bool = False) -> Tensor:
     """Return `x` with ``x[indices]`` replaced by `values`, or with `values` added to it.
 
     Parameters
@@ -453,7 +451,9 @@ def masked_select(x: ArrayLike, mask: ArrayLike) -> Tensor:
     """
     value, chosen = box(x), box(mask)
     if chosen.dtype.kind != "b":
-        raise IndexingError(f"masked_select: the mask has dtype {chosen.dtype}", why="it must be bool")
+        raise IndexingError(
+            f"masked_select: the mask has dtype {chosen.dtype}", why="it must be bool"
+        )
     shape = broadcast_shapes("masked_select", tuple(value.shape), tuple(chosen.shape))
     result: Tensor = get_item(broadcast_to(value, shape), broadcast_to(chosen, shape))
     return result

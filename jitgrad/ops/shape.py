@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,19 +16,15 @@ from jitgrad.core.primitive import (
     register,
     transposes,
 )
-from jitgrad.core.public import public
-from jitgrad.core.shapes import normalize_axis, resolve_reshape
+from jitgrad.core.shapes import resolve_reshape
 from jitgrad.core.spec import Shape, Spec
-
-if TYPE_CHECKING:
-    from jitgrad.tensor.tensor import ArrayLike, Tensor
 
 
 def _broadcast_infer(x: Spec, shape: Shape) -> Spec:
     return Spec(broadcast_target(x.shape, shape), x.dtype, x.weak)
 
 
-def broadcast_target(shape: Shape, wanted: Shape) -> Shape:
+def broadcast_target(shape: Shape, wanted: Shape, operation: str = "broadcast_to") -> Shape:
     """Return `wanted` with each -1 replaced by the size that `shape` has there.
 
     Raises
@@ -45,7 +41,7 @@ def broadcast_target(shape: Shape, wanted: Shape) -> Shape:
     )
     if not fits or any(n < 0 for n in resolved):
         raise ShapeError(
-            f"broadcast_to: shape {shape} does not broadcast to {wanted}",
+            f"{operation}: shape {shape} does not broadcast to {wanted}",
             why="aligned from the right, each size must be equal or 1",
         )
     return resolved

@@ -50,9 +50,7 @@ def whole_index(shape: Shape) -> Index:
 
 def picked_shape(index: Index) -> Shape:
     """Return the shape of the part that `index` picks."""
-    return tuple(
-        [1 if entry[0] == "new" else entry[3] for entry in index if entry[0] != "at"]
-    )
+    return tuple([1 if entry[0] == "new" else entry[3] for entry in index if entry[0] != "at"])
 
 
 @functools.lru_cache(maxsize=4096)

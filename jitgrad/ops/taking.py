@@ -365,9 +365,7 @@ gather_transpose = register(
         ("ct", "index"),
         eager=_gather_transpose_eager,
         infer=_gather_transpose_infer,
-        derivative=transposes(
-            lambda ct, index, axis: gather_primitive(ct, index, axis=axis), None
-        ),
+        derivative=transposes(lambda ct, index, axis: gather_primitive(ct, index, axis=axis), None),
         lowering=External(),
         samples=_gather_transpose_samples,
         doc="Zeros of a shape, with each element of the input added at an index of an axis.",

@@ -60,7 +60,7 @@ class ArgumentType:
 
     dtype: np.dtype[Any]
     ndim: int = 0
-    layout: Literal["C", "F", "A"] = "C"
+    layout: str = "C"
     mutable: bool = True
     is_scalar: bool = False
 
@@ -85,7 +85,8 @@ class ArgumentType:
         element = from_dtype(self.dtype)
         if self.is_scalar:
             return element
-        return types.Array(element, self.ndim, self.layout, readonly=not self.mutable)
+        array_type: Any = types.Array
+        return array_type(element, self.ndim, self.layout, readonly=not self.mutable)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -325,6 +326,8 @@ def _short_reason(error: Exception) -> str:
     # Numba's first line only says in which of its passes it failed
     told = [line for line in lines if line and not line.startswith("Failed in nopython mode")]
     reason = told[0] if told else type(error).__name__
+    if reason.endswith(":") and len(told) > 1:  # "found for signature:", and then the call
+        reason += " " + told[1].removeprefix(">>> ")
     numbered = re.search(r'File "[^"]*", line (\d+)', str(error))
     return f"line {numbered[1]}: {reason}" if numbered else reason
 

@@ -86,7 +86,7 @@ def gradients_of(
 def shadow(tensor: Tensor) -> Tensor:
     """Return what stands for `tensor` in the trace that is running, `tensor` itself in none."""
     trace = active_trace()
-    return tensor if trace is None else trace.lift(tensor)  # type: ignore[no-any-return]
+    return tensor if trace is None else trace.lift(tensor)
 
 
 def _target_edge(operation: str, tensor: Tensor) -> Edge:

@@ -29,9 +29,9 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     DtypeError
         If the data is not numeric, or of a dtype that is not supported.
     """
-    if isinstance(data, np.ndarray):
-        array = np.asarray(data)
-    elif isinstance(data, np.generic) and not isinstance(data, float):
+    if isinstance(data, np.ndarray) or (
+        isinstance(data, np.generic) and not isinstance(data, float)
+    ):
         array = np.asarray(data)
     else:
         array = _array_of_python(data)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jitgrad.core.errors import GradientError
+from jitgrad.tensor.modes import modes
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
@@ -55,10 +56,14 @@ class RetainGrad:
         return self._tensor() is tensor
 
     def __call__(self, ct: Tensor) -> None:
+        """Add `ct` to the Tensor's ``.grad``."""
         tensor = self._tensor()
         if tensor is not None:
             held = tensor._grad
-            tensor._grad = ct.owned_copy() if held is None else held + ct
+            if held is not None:
+                tensor._grad = held + ct
+            else:
+                tensor._grad = ct.clone() if modes.grad else ct.owned_copy()
 
 
 def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.core.public import FUNCTIONS, PublicFunction
+from jitgrad.core.public import FUNCTIONS, PROPERTIES, PublicFunction
 from jitgrad.tensor.inplace import apply_in_place
 from jitgrad.tensor.tensor import Tensor
 
@@ -25,6 +25,8 @@ def install_methods() -> None:
     for entry in FUNCTIONS.values():
         if entry.method:
             _install(entry)
+    for name, function in PROPERTIES.items():
+        setattr(Tensor, name, property(function))
     for operator, name in _BINARY.items():
         function = FUNCTIONS[name].function
         setattr(Tensor, f"__{operator}__", _binary(function, operator, False))

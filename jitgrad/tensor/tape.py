@@ -156,6 +156,15 @@ class Saved:
         return make(self.raw, edge, self.storage)
 
 
+def freed_error(name: str) -> GradientError:
+    """Return the error for a node, shown as `name`, whose saved values are gone."""
+    return GradientError(
+        "backward: the graph was freed by an earlier backward",
+        why=f"the values that {name} had saved are gone",
+        do="pass retain_graph=True to the earlier call, or compute the output again",
+    )
+
+
 class PrimitiveNode(TapeNode):
     """The node of an operation of the table; keeps what the operation's rules ask for."""
 
@@ -198,11 +207,7 @@ class PrimitiveNode(TapeNode):
     def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
         """Return the cotangents that the operation's rules give; see `TapeNode`."""
         if self.freed:
-            raise GradientError(
-                "backward: the graph was freed by an earlier backward",
-                why=f"the values that {self.name_} had saved are gone",
-                do="pass retain_graph=True to the earlier call, or compute the output again",
-            )
+            raise freed_error(self.name_)
         ct: Any = tuple(cts) if len(cts) > 1 else cts[0]
         primitive, params, specs = self.primitive, self.params, self.specs
         results = [

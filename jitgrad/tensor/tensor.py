@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 import numpy.typing as npt
 
-from jitgrad.core.bind import Boxed, active_trace, set_owner
+from jitgrad.core.bind import active_trace, set_owner
 from jitgrad.core.dtypes import DType, is_floating
 from jitgrad.core.errors import DtypeError, GradientError, JitgradWarning
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Shape, Spec
-from jitgrad.ir.graph import Literal, Value
+from jitgrad.ir.graph import Value
 from jitgrad.ir.interpret import evaluate_primitive
 from jitgrad.ops.creation import full_primitive
-from jitgrad.tensor.backward import Edge, start_cotangents, sweep
+from jitgrad.tensor.backward import run_backward, shadow
 from jitgrad.tensor.conversion import array_of
-from jitgrad.tensor.hooks import HookHandle, add_tensor_hook
+from jitgrad.tensor.hooks import HookHandle, RetainGrad, add_tensor_hook
 from jitgrad.tensor.modes import modes
-from jitgrad.tensor.tape import AccumulateGrad, PrimitiveNode, Storage, TapeNode
+from jitgrad.tensor.operators import Operators
+from jitgrad.tensor.tape import AccumulateGrad, Edge, PrimitiveNode, Storage, TapeNode, record
 
 if TYPE_CHECKING:
     from jitgrad.tensor.views import View
@@ -32,7 +33,7 @@ ArrayLike = Union["Tensor", npt.ArrayLike]
 _NUMBERS = (bool, int, float)
 
 
-class Tensor(Boxed):
+class Tensor(Operators):
     """A multi-dimensional array that can be differentiated; made by `tensor`, `zeros` and so on.
 
     Parameters
@@ -80,6 +81,8 @@ class Tensor(Boxed):
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
         _set_up(self, data._raw if isinstance(data, Tensor) else array_of(data))
+        if isinstance(data, Tensor):
+            self._storage = data._storage
         if requires_grad:
             self.requires_grad_()
 
@@ -94,7 +97,11 @@ class Tensor(Boxed):
         requires = False
         for arg in args:
             if not isinstance(arg, Tensor):
-                if type(arg) in _NUMBERS or isinstance(arg, float):
+                if isinstance(arg, _NUMBERS):
+                    if type(arg) not in _NUMBERS:
+                        # numpy.float64 is a float, and an IntEnum an int; NumPy would not treat
+                        # the first as a Python number.
+                        arg = float(arg) if isinstance(arg, float) else int(arg)
                     boxed.append(arg)
                     raws.append(arg)
                     continue
@@ -103,7 +110,8 @@ class Tensor(Boxed):
                 arg = trace.lift(arg)
             if arg._view is not None:
                 arg._view.refresh(arg)
-            requires = requires or arg._requires_grad
+            if arg._requires_grad:
+                requires = True
             boxed.append(arg)
             raws.append(arg._raw)
         if trace is None:
@@ -111,10 +119,10 @@ class Tensor(Boxed):
         else:
             results = trace.evaluate(primitive, tuple(raws), params)
         outputs = [make_tensor(raw) for raw in results]
-        if requires and modes.grad and primitive.differentiable:
-            _record(primitive, params, boxed, outputs)
         if primitive.view:
             _attach_view(primitive, params, boxed[0], outputs[0])
+        if requires and modes.grad and primitive.differentiable:
+            record(primitive, params, boxed, outputs)
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     @classmethod
@@ -216,7 +224,10 @@ class Tensor(Boxed):
                 why=f"this Tensor was computed by {self._node.name()}",
                 do="use x.detach() for a copy without history",
             )
-        self._requires_grad = bool(requires_grad)
+        if self.requires_grad != bool(requires_grad):
+            # A view of a constant becomes a leaf of its own; it no longer follows the constant.
+            self._view = None
+            self._requires_grad = bool(requires_grad)
         return self
 
     @property
@@ -234,35 +245,51 @@ class Tensor(Boxed):
     @property
     def grad(self) -> Tensor | None:
         """The accumulated gradient; only leaves (and after `retain_grad` others) keep one."""
-        shadow = _shadow(self)
-        if shadow._grad is None and shadow._node is not None and not shadow._retains_grad():
+        tensor = shadow(self)
+        if tensor._grad is None and tensor.grad_fn is not None and not tensor.retains_grad:
             warnings.warn(
                 "the .grad of a Tensor that is not a leaf is not filled by backward(); "
                 "call retain_grad() on it before if you want it",
                 JitgradWarning,
                 stacklevel=2,
             )
-        return shadow._grad
+        return tensor._grad
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None and tuple(value.shape) != tuple(self.shape):
+    def grad(self, value: ArrayLike | None) -> None:
+        tensor = shadow(self)
+        new = None if value is None else box_tensor(value)
+        if new is not None and (new.shape, new.dtype) != (tensor.shape, tensor.dtype):
             raise GradientError(
-                f"grad: a gradient of shape {tuple(value.shape)} can't be assigned",
-                why=f"the Tensor has shape {tuple(self.shape)}",
+                f"grad: a gradient of shape {tuple(new.shape)} and dtype {new.dtype} can't be"
+                " assigned",
+                why=f"the Tensor has shape {tuple(tensor.shape)} and dtype {tensor.dtype}",
             )
-        _shadow(self)._grad = value
+        tensor._grad = new
 
-    def _retains_grad(self) -> bool:
+    @property
+    def retains_grad(self) -> bool:
+        """Whether it is no leaf and `retain_grad` was called on it."""
         node = self._node
-        hooks = node.hooks.get(self._slot, []) if node is not None and node.hooks else []
-        return any(getattr(hook, "retains", None) is not None for hook in hooks)
+        hooks = node.hooks.get(self._slot, ()) if node is not None and node.hooks else ()
+        return any(isinstance(hook, RetainGrad) and hook.keeps_for(self) for hook in hooks)
 
     def retain_grad(self) -> None:
-        """Let `backward` fill ``.grad`` of this Tensor though it is not a leaf."""
-        if self._node is None or self._retains_grad():
-            return
-        add_tensor_hook(self, _RetainGrad(self))
+        """Let `backward` fill ``.grad`` of this Tensor though it is not a leaf.
+
+        Raises
+        ------
+        GradientError
+            If the Tensor does not require a gradient.
+        """
+        if not self.requires_grad:
+            raise GradientError(
+                "retain_grad: this Tensor does not require a gradient",
+                why="no gradient will ever come by",
+                do="set requires_grad=True on what it is computed from",
+            )
+        if self._node is not None and not self.retains_grad:
+            add_tensor_hook(self, RetainGrad(self))
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call `hook` with the gradient of this Tensor during `backward`.
@@ -295,14 +322,18 @@ class Tensor(Boxed):
         return (self._leaf, 0)
 
     def accumulate_grad(self, ct: Tensor, keep_history: bool) -> None:
-        """Add a cotangent to ``.grad``; in place, unless its history is to be kept."""
-        if self._grad is None:
-            self._grad = ct.clone() if keep_history or ct._view is not None else ct.owned_copy()
-        elif keep_history or isinstance(self._grad._raw, Value) or isinstance(ct._raw, Value):
-            self._grad = self._grad + ct
+        """Add a cotangent to ``.grad``; in place, unless a history is to be kept."""
+        held = self._grad
+        if held is None:
+            self._grad = ct.clone() if keep_history else ct.owned_copy()
+            return
+        raw, added = held._raw, ct._raw
+        traced = isinstance(raw, Value) or isinstance(added, Value)
+        if keep_history or traced or held._requires_grad or not raw.flags.writeable:
+            self._grad = held + ct
         else:
-            self._grad._storage.version += 1
-            np.add(self._grad._raw, ct._raw, out=self._grad._raw)
+            held._storage.version += 1
+            np.add(raw, added, out=raw)
 
     def owned_copy(self) -> Tensor:
         """Return the same values without history, in memory that nothing else uses."""
@@ -355,10 +386,12 @@ class Tensor(Boxed):
 
     def detach(self) -> Tensor:
         """Return the same values in the same memory, as a constant of differentiation."""
-        from jitgrad.ops.cast import stop_gradient
+        if active_trace() is not None:
+            from jitgrad.ops.cast import stop_gradient
 
-        result: Tensor = stop_gradient(self)
-        return result
+            traced: Tensor = stop_gradient(self)
+            return traced
+        return connected_tensor(self._raw, None, self._storage)
 
     def numpy(self) -> Array:
         """Return the array itself: memory is shared.
@@ -463,23 +496,6 @@ class Tensor(Boxed):
         set_item(self, index, value)
 
 
-class _RetainGrad:
-    """Hook that keeps the cotangent of a Tensor that is no leaf in its ``.grad``."""
-
-    __slots__ = ("retains",)
-
-    def __init__(self, tensor: Tensor) -> None:
-        import weakref
-
-        # Weak: the node that holds this hook is held by the Tensor.
-        self.retains = weakref.ref(tensor)
-
-    def __call__(self, ct: Tensor) -> None:
-        tensor = self.retains()
-        if tensor is not None:
-            tensor._grad = ct if tensor._grad is None else tensor._grad + ct
-
-
 def _set_up(tensor: Tensor, raw: Any) -> None:
     tensor._raw = raw
     tensor._requires_grad = False
@@ -522,12 +538,6 @@ def box_tensor(value: ArrayLike) -> Tensor:
     return value if isinstance(value, Tensor) else make_tensor(array_of(value))
 
 
-def _shadow(tensor: Tensor) -> Tensor:
-    """Return what stands for `tensor` in the trace that is running, `tensor` itself in none."""
-    trace = active_trace()
-    return tensor if trace is None else trace.lift(tensor)  # type: ignore[no-any-return]
-
-
 def raise_leaked(tensor: Tensor) -> None:
     """Raise the error for a Tensor of a finished trace.
 
@@ -545,28 +555,6 @@ def raise_leaked(tensor: Tensor) -> None:
     )
 
 
-def _record(
-    primitive: Primitive, params: dict[str, Any], args: list[Any], outputs: list[Tensor]
-) -> None:
-    """Make `outputs` remember how they were computed."""
-    if not any(is_floating(output.dtype) for output in outputs):
-        return
-    edges = [None if isinstance(a, _NUMBERS) else a._edge() for a in args]
-    for index, edge in enumerate(edges):
-        if edge is not None and primitive.rule_for(index) is None:
-            edges[index] = None
-    if not any(edges):
-        return
-    specs = [Literal.of(a).spec if isinstance(a, _NUMBERS) else a.spec for a in args]
-    node = PrimitiveNode(primitive, params, edges, specs, [output.spec for output in outputs])
-    for slot, output in enumerate(outputs):
-        if is_floating(output.dtype):
-            output._requires_grad = True
-            output._node = node
-            output._slot = slot
-    node.save(args, outputs)
-
-
 def _attach_view(
     primitive: Primitive, params: dict[str, Any], base: Tensor, output: Tensor
 ) -> None:
@@ -577,73 +565,5 @@ def _attach_view(
         output._storage = base._storage
 
 
-def run_backward(
-    outputs: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    retain_graph: bool | None,
-    create_graph: bool,
-    inputs: Tensor | Sequence[Tensor] | None = None,
-) -> None:
-    """Accumulate gradients of `outputs` into leaves; see `Tensor.backward`."""
-    outputs = [_shadow(output) for output in outputs]
-    cts = start_cotangents("backward", outputs, gradients)
-    retain = create_graph if retain_graph is None else retain_graph
-    edges = [edge for output in outputs if (edge := output._edge()) is not None]
-    if inputs is None:
-        sweep(edges, cts, retain_graph=retain, create_graph=create_graph)
-        return
-    leaves = [_shadow(t) for t in ([inputs] if isinstance(inputs, Tensor) else inputs)]
-    targets = [_target_edge("backward", leaf) for leaf in leaves]
-    found = sweep(edges, cts, retain_graph=retain, create_graph=create_graph, targets=targets)
-    for leaf, target in zip(leaves, targets, strict=True):
-        if target in found:
-            leaf.accumulate_grad(found[target], create_graph)
-
-
-def _target_edge(operation: str, tensor: Tensor) -> Edge:
-    edge = tensor._edge()
-    if edge is None:
-        raise GradientError(
-            f"{operation}: one of the inputs does not require a gradient",
-            do="set requires_grad=True on it before the computation",
-        )
-    return edge
-
-
-def gradients_of(
-    outputs: Sequence[Tensor],
-    inputs: Sequence[Tensor],
-    grad_outputs: Sequence[Tensor | None],
-    *,
-    retain_graph: bool | None,
-    create_graph: bool,
-    allow_unused: bool,
-) -> list[Tensor | None]:
-    """Return the gradient of the sum of `outputs` with respect to each input.
-
-    Raises
-    ------
-    GradientError
-        If an input was not used, unless `allow_unused`.
-    """
-    outputs = [_shadow(output) for output in outputs]
-    cts = start_cotangents("grad", outputs, grad_outputs)
-    targets = [_target_edge("grad", _shadow(tensor)) for tensor in inputs]
-    edges = [edge for output in outputs if (edge := output._edge()) is not None]
-    found = sweep(
-        edges,
-        cts,
-        retain_graph=create_graph if retain_graph is None else retain_graph,
-        create_graph=create_graph,
-        targets=targets,
-    )
-    if not allow_unused and any(target not in found for target in targets):
-        raise GradientError(
-            "grad: one of the inputs was not used to compute the outputs",
-            do="pass allow_unused=True to get None for it",
-        )
-    return [found.get(target) for target in targets]
-
-
-PrimitiveNode.make_tensor = staticmethod(connected_tensor)  # type: ignore[assignment]
+PrimitiveNode.make_tensor = staticmethod(connected_tensor)
 set_owner(Tensor)

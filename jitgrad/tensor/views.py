@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jitgrad.core.primitive import Primitive
 from jitgrad.ir.graph import Value
+from jitgrad.tensor.modes import enable_grad, modes, no_grad
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
@@ -24,19 +25,24 @@ class View:
         The operations, with their parameters, that lead from `base` to the view.
     version : int
         State of `base` that the view's history was made for.
+    recorded : bool
+        Whether the view was made while operations were recorded, so that it has a history.
     """
 
     base: Tensor
     steps: tuple[tuple[Primitive, dict[str, Any]], ...]
-    version: int = field(default=0)
+    version: int
+    recorded: bool
 
     @staticmethod
     def of(base: Tensor, primitive: Primitive, params: dict[str, Any]) -> View:
         """Return the view of `base`, which may be one itself, through one more operation."""
         step = (primitive, params)
         if base._view is None:
-            return View(base, (step,), base._storage.version)
-        return View(base._view.base, (*base._view.steps, step), base._storage.version)
+            return View(base, (step,), base._storage.version, modes.grad)
+        outer = base._view
+        version, recorded = base._storage.version, outer.recorded and modes.grad
+        return View(outer.base, (*outer.steps, step), version, recorded)
 
     def refresh(self, tensor: Tensor) -> None:
         """Bring the value and history of `tensor`, whose view this is, up to date."""
@@ -45,8 +51,9 @@ class View:
             return
         self.version = current
         part = self.base
-        for primitive, params in self.steps:
-            part = primitive(part, **params)
+        with enable_grad() if self.recorded else no_grad():
+            for primitive, params in self.steps:
+                part = primitive(part, **params)
         if isinstance(part._raw, Value):
             tensor._raw = part._raw
         tensor._requires_grad = part._requires_grad

@@ -1,5 +1,5 @@
-"""Passes from graph to graph: derivatives, batching, simplification.
+"""Passes: functions from graph to graph.
 
-Begin with `replay.py`, which sends a graph through the operations once more: `adjoint.py`
-(reverse mode), `tangent.py` (forward mode) and `batch.py` (vmap) are built on it.
+Begin with `adjoint.py` (reverse mode); `simplify.py` tidies up before and after,
+`residuals.py` decides what the forward run keeps for the adjoint.
 """

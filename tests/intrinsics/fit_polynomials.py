@@ -43,6 +43,8 @@ def remez(
         Largest error times weight.
     """
     terms, points = len(basis), len(target)
+    # errors alternate where the lowest term has one sign: turn it over where that is negative
+    weight = [w if w * low > 0 else -w for w, low in zip(weight, basis[0], strict=True)]
     weighted = [[b[i] * weight[i] for b in basis] for i in range(points)]
     goal = [target[i] * weight[i] for i in range(points)]
     # even steps on a grid that itself crowds towards the ends

@@ -1,0 +1,186 @@
+"""Logarithms, and functions made of an exponential and a logarithm.
+
+All split ``x = 2**k (1 + f)`` with a whole `k` and ``1 + f`` between the square roots of one half and
+of two, so that ``log(x) = k log(2) + log(1 + f)``; the last term is ``f + f**2 Q(f)`` with a minimax
+polynomial `Q` of `tests/intrinsics/fit_polynomials.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jitgrad.intrinsics.declare import Scalar, floating, formula
+from jitgrad.intrinsics.exponential import LOG_2, exp
+
+if TYPE_CHECKING:
+    from jitgrad.intrinsics.emitter import Emitter, Value
+
+# (log(1 + f) - f) / f**2
+LOG_TAIL = {
+    "float64": (
+        -0.5,
+        0.3333333333333314,
+        -0.24999999999987996,
+        0.20000000000066778,
+        -0.1666666666982267,
+        0.14285714280078937,
+        -0.12499999691646135,
+        0.11111111148191938,
+        -0.10000015199701637,
+        0.0909092390875799,
+        -0.08332913656175749,
+        0.07691530272270776,
+        -0.07149438468015842,
+        0.06684583865423606,
+        -0.061966814121916354,
+        0.05668410116419796,
+        -0.05677803100132177,
+        0.06503413612138481,
+        -0.059815860452004675,
+        0.026150518463820802,
+    ),
+    "float32": (
+        -0.5,
+        0.3333333134651184,
+        -0.2500081956386566,
+        0.20001240074634552,
+        -0.1662340760231018,
+        0.14201639592647552,
+        -0.13159695267677307,
+        0.1276182383298874,
+        -0.07635720074176788,
+    ),
+}
+SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126}
+
+
+@floating
+def log(x: Scalar) -> Scalar:
+    """Natural logarithm."""
+    return np.log(x)
+
+
+@formula(log)
+def _log(e: Emitter, x: Value) -> Value:
+    k, f = split_exponent(e, x)
+    return with_log_domain(e, x, log_of_parts(e, k, f))
+
+
+def split_exponent(e: Emitter, x: Value) -> tuple[Value, Value]:
+    """Return `k` and `f` in ``x = 2**k (1 + f)``, for positive `x`."""
+    tiny = x < SMALLEST_NORMAL[x.kind]
+    lift = 2.0 ** (64 if x.kind == "float64" else 32)
+    k, m = e.split_exponent(e.select(tiny, x * lift, x))
+    return e.select(tiny, k - math.log2(lift), k), m - 1.0
+
+
+def log_of_parts(e: Emitter, k: Value, f: Value) -> Value:
+    """Return ``k log(2) + log(1 + f)``."""
+    high, low = LOG_2[f.kind]
+    head = k * high
+    total = head + f
+    # what rounding that sum left out; |head| > |f| or head = 0
+    lost = f - (total - head)
+    tail = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), e.fma(k, low, lost))
+    return total + tail
+
+
+def with_log_domain(e: Emitter, x: Value, logarithm: Value) -> Value:
+    """Return the logarithm, with its values at zero, below zero, at infinity and for nan."""
+    finite = e.select(x < math.inf, logarithm, x)
+    below = e.select(x.equals(0.0), x.like(-math.inf), x.like(math.nan))
+    return e.select(x <= 0.0, below, finite)
+
+
+@floating
+def log2(x: Scalar) -> Scalar:
+    """Logarithm to base two."""
+    return np.log2(x)
+
+
+@formula(log2)
+def _log2(e: Emitter, x: Value) -> Value:
+    k, f = split_exponent(e, x)
+    high, low = LOG2_E_PARTS[x.kind]
+    natural = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
+    return with_log_domain(e, x, e.fma(natural, high, e.fma(natural, low, k)))
+
+
+LOG2_E_PARTS = {
+    "float64": (1.4426950408889634, 2.0355273740931033e-17),
+    "float32": (1.4426950216293335, 1.925963033500011e-08),
+}
+LOG10_E_PARTS = {
+    "float64": (0.4342944819032518, 1.098319650216765e-17),
+    "float32": (0.4342944920063019, -1.0103049952192578e-08),
+}
+# the first part has so few bits that its product with k is exact
+LOG10_2_PARTS = {
+    "float64": (0.30102999566395283, 2.8363394551044964e-14),
+    "float32": (0.301025390625, 4.605039066518657e-06),
+}
+
+
+@floating
+def log10(x: Scalar) -> Scalar:
+    """Logarithm to base ten."""
+    return np.log10(x)
+
+
+@formula(log10)
+def _log10(e: Emitter, x: Value) -> Value:
+    k, f = split_exponent(e, x)
+    high, low = LOG10_E_PARTS[x.kind]
+    two_high, two_low = LOG10_2_PARTS[x.kind]
+    natural = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
+    rest = e.fma(natural, low, k * two_low)
+    return with_log_domain(e, x, e.fma(k, two_high, e.fma(natural, high, rest)))
+
+
+@floating
+def log1p(x: Scalar) -> Scalar:
+    """Logarithm of ``1 + x``, accurate near zero."""
+    return np.log1p(x)
+
+
+@formula(log1p)
+def _log1p(e: Emitter, x: Value) -> Value:
+    u = x + 1.0
+    rounded_away = x - (u - 1.0)
+    k, m = e.split_exponent(u)
+    # m / u is a power of two
+    f = (m - 1.0) + rounded_away * e.power_of_two_of(-k)
+    # the sign: log1p(-0) is -0
+    logarithm = e.copysign(log_of_parts(e, k, f), x)
+    finite = e.select(x < math.inf, logarithm, x)
+    below = e.select(u.equals(0.0), x.like(-math.inf), x.like(math.nan))
+    return e.select(u <= 0.0, below, finite)
+
+
+@floating
+def softplus(x: Scalar) -> Scalar:
+    """Logarithm of ``1 + exp(x)``, finite for all finite `x`."""
+    return np.logaddexp(x, np.zeros_like(x))
+
+
+@formula(softplus)
+def _softplus(e: Emitter, x: Value) -> Value:
+    small = e.call(log1p, e.call(exp, -e.absolute(x)))
+    return e.select(x < 0.0, small, x + small)
+
+
+@floating
+def logaddexp(x: Scalar, y: Scalar) -> Scalar:
+    """Logarithm of ``exp(x) + exp(y)``, finite for all finite arguments."""
+    return np.logaddexp(x, y)
+
+
+@formula(logaddexp)
+def _logaddexp(e: Emitter, x: Value, y: Value) -> Value:
+    larger = e.select(x > y, x, y)
+    usual = larger + e.call(log1p, e.call(exp, -e.absolute(x - y)))
+    # equal infinities have no difference
+    return e.select(x.equals(y), x + math.log(2.0), usual)

@@ -1,0 +1,33 @@
+"""Optimizers and learning rate schedules, with PyTorch's names.
+
+An optimizer changes parameters in place. Begin with `base.py`, then `sgd.py`.
+"""
+
+from jitgrad.optim.adam import Adam, AdamW
+from jitgrad.optim.base import Optimizer
+from jitgrad.optim.learning_rate import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
+from jitgrad.optim.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "Optimizer",
+    "ReduceLROnPlateau",
+    "StepLR",
+]

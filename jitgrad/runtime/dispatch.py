@@ -1,0 +1,146 @@
+"""From a call to the program that runs it: a walk down the tree of segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.tree import unflatten
+from jitgrad.ir.graph import Value
+from jitgrad.runtime.graph_function import GraphFunction
+from jitgrad.tensor.modes import modes
+from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.trace.capture import Captured, ResultLeaf, Source
+from jitgrad.trace.segments import Segment, SegmentTree
+
+
+class UnknownBranchError(Exception):
+    """A value that was asked for had no known answer: the function must be traced again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledSegment:
+    """A segment with what runs it.
+
+    Parameters
+    ----------
+    function : GraphFunction
+        Its graph, compiled when first run.
+    inputs : tuple of Value
+        What it takes, in order.
+    outputs : tuple of Value
+        What it hands on, in order.
+    """
+
+    function: GraphFunction
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call: the leaves of its arguments, and what the function reads from outside.
+
+    Parameters
+    ----------
+    leaves : list
+        Leaves of the arguments.
+    captured : tuple
+        Tensors and arrays found outside the arguments.
+    constants : list of array
+        Arrays made while tracing.
+    """
+
+    leaves: list[Any]
+    captured: tuple[Any, ...]
+    constants: list[Any]
+    values: dict[Value, Any] = field(default_factory=dict)
+
+    def thing(self, source: Source) -> Any:
+        """Return the object that `source` names, as the user knows it."""
+        if source.kind == "argument":
+            found = self.leaves[source.number]
+        elif source.kind == "captured":
+            found = self.captured[source.number]
+        else:
+            found = self.constants[source.number]
+        return found._grad if source.gradient else found
+
+    def operand(self, source: Source) -> Any:
+        """Return what `source` names as a Tensor, or as the Python number it is."""
+        found = self.thing(source)
+        if isinstance(found, (Tensor, float, int)):
+            return found
+        return make_tensor(found if type(found) is np.ndarray else np.asarray(found))
+
+
+def run_tree(tree: SegmentTree, call: Call, title: str) -> Any:
+    """Run a call down the tree and return what the function would.
+
+    Raises
+    ------
+    UnknownBranchError
+        If the path leads to a value that was never seen; nothing has been changed then.
+    """
+    values = call.values
+    for value, source in tree.inputs.items():
+        values[value] = call.operand(source)
+    segment = tree.root
+    assert segment is not None
+    while True:
+        _run_segment(segment, values, title)
+        if segment.result is not None:
+            return finish(segment.result, call)
+        assert segment.demanded is not None
+        following = segment.branches.get(_answer(values[segment.demanded], segment.demanded))
+        if following is None:
+            raise UnknownBranchError
+        segment = following
+
+
+def _run_segment(segment: Segment, values: dict[Value, Any], title: str) -> None:
+    compiled = segment.compiled
+    if compiled is None:
+        graph = segment.graph()
+        compiled = CompiledSegment(
+            GraphFunction(graph, title), graph.inputs, tuple(segment.exports)
+        )
+        segment.compiled = compiled
+    if compiled.outputs:
+        arguments = [values[value] for value in compiled.inputs]
+        values.update(zip(compiled.outputs, compiled.function.apply(arguments), strict=True))
+
+
+def _answer(found: Any, value: Value) -> bytes:
+    raw = found._raw if isinstance(found, Tensor) else np.asarray(found)
+    return raw.tobytes()
+
+
+def finish(result: Captured, call: Call) -> Any:
+    """Carry out what the function did besides computing, and return its result."""
+    for source, value in result.writes:
+        write_back(call.thing(source), call.values[value])
+    for source, gradient in result.gradients:
+        call.thing(source)._grad = None if gradient is None else call.values[gradient]
+    assert result.tree is not None
+    return unflatten(result.tree, [_leaf(leaf, call) for leaf in result.leaves])
+
+
+def _leaf(leaf: ResultLeaf, call: Call) -> Any:
+    if leaf.kind == "value":
+        return call.values[leaf.content]
+    return call.thing(leaf.content) if leaf.kind == "source" else leaf.content
+
+
+def write_back(target: Any, new: Tensor) -> None:
+    """Give an argument that the function changed in place its new values and history."""
+    if not isinstance(target, Tensor):
+        np.copyto(target, new._raw)
+        return
+    np.copyto(target._raw, new._raw)
+    target._storage.version += 1
+    if modes.grad and new._requires_grad:
+        target._requires_grad = True
+        target._node, target._slot = new._node, new._slot

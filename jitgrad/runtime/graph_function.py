@@ -1,0 +1,267 @@
+"""A graph as a function of Tensors: compiled forward, compiled adjoint, one node on the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jitgrad.core.bind import active_trace
+from jitgrad.core.errors import GradientError
+from jitgrad.ir.graph import Graph, Literal, Value
+from jitgrad.runtime.program import Program, layout_of, make_program
+from jitgrad.tensor.modes import modes
+from jitgrad.tensor.tape import Saved, TapeNode
+from jitgrad.tensor.tensor import Tensor, connected_tensor, make_tensor
+from jitgrad.transforms.adjoint import active_values, adjoint
+from jitgrad.transforms.replay import replay
+from jitgrad.transforms.residuals import Split, split
+from jitgrad.transforms.simplify import simplify
+
+
+class GraphFunction:
+    """A graph that runs compiled, forwards and backwards.
+
+    Parameters
+    ----------
+    graph : Graph
+        The function; simplified here.
+    title : str
+        The user's function and where it stands, for reports and generated files.
+    """
+
+    def __init__(self, graph: Graph, title: str) -> None:
+        self.graph = simplify(graph)
+        self.title = title
+        self._plain = simplify(graph, differentiated=False)
+        self._forward: dict[tuple[int, ...], Program] = {}
+        self._derivatives: dict[tuple[int, ...], Derivative] = {}
+
+    def programs(self) -> list[Program]:
+        """Return every program made so far, forward ones first."""
+        found = list(self._forward.values())
+        for derivative in self._derivatives.values():
+            found.extend(derivative.programs())
+        return found
+
+    def forward_program(self, layouts: tuple[int, ...]) -> Program:
+        """Return the program that computes the outputs alone."""
+        program = self._forward.get(layouts)
+        if program is None:
+            program = self._forward[layouts] = make_program(self._plain, layouts, self.title)
+        return program
+
+    def derivative(self, wrt: tuple[int, ...]) -> Derivative:
+        """Return the function's derivative with respect to the inputs of these numbers."""
+        derivative = self._derivatives.get(wrt)
+        if derivative is None:
+            derivative = self._derivatives[wrt] = Derivative(self.graph, wrt, self.title)
+        return derivative
+
+    def apply(self, arguments: Sequence[Any]) -> list[Any]:
+        """Return the outputs on Tensors (Python numbers for weak inputs).
+
+        Parameters
+        ----------
+        arguments : sequence of Tensor or number
+            The inputs, of the graph's shapes and dtypes.
+
+        Returns
+        -------
+        list of Tensor or number
+            The outputs; with one node on the tape if a gradient may be asked for.
+        """
+        raws = [a._raw if isinstance(a, Tensor) else a for a in arguments]
+        layouts = tuple(map(layout_of, raws))
+        if modes.grad:
+            wrt = tuple(
+                [k for k, a in enumerate(arguments) if isinstance(a, Tensor) and a._requires_grad]
+            )
+            if wrt:
+                derivative = self.derivative(wrt)
+                if derivative.outputs:
+                    return derivative.apply(arguments, raws, layouts)
+        results = self.forward_program(layouts).run(*raws)
+        return list(map(_boxed, results, self.graph.outputs))
+
+
+def _boxed(raw: Any, operand: Any) -> Any:
+    return raw if isinstance(operand, Literal) or operand.spec.weak else make_tensor(raw)
+
+
+class Derivative:
+    """The derivative of a graph with respect to some of its inputs.
+
+    Parameters
+    ----------
+    graph : Graph
+        The function.
+    wrt : tuple of int
+        Numbers of the inputs.
+    title : str
+        As of `GraphFunction`.
+    """
+
+    def __init__(self, graph: Graph, wrt: tuple[int, ...], title: str) -> None:
+        self.graph = graph
+        self.title = title
+        inputs = [graph.inputs[k] for k in wrt]
+        active = active_values(graph, inputs)
+        # An output that is an input itself, or a repeated one, still gets its own cotangent.
+        self.outputs = tuple(
+            k for k, v in enumerate(graph.outputs) if isinstance(v, Value) and v in active
+        )
+        self.wrt = wrt
+        self._split: Split | None = None
+        self._forward: dict[tuple[int, ...], Program] = {}
+        self._backward: dict[tuple[int, ...], Program] = {}
+        self._gradient: GraphFunction | None = None
+        if self.outputs:
+            self._derive()
+
+    def _derive(self) -> None:
+        graph = self.graph
+        outputs = [graph.outputs[k] for k in self.outputs]
+        joint = adjoint(graph, [graph.inputs[k] for k in self.wrt], outputs)  # type: ignore[arg-type]
+        whole = Graph(
+            (*graph.inputs, *joint.cotangents),
+            joint.nodes,
+            (*graph.outputs, *(g for g in joint.gradients if g is not None)),
+        )
+        self.has_gradient = tuple(g is not None for g in joint.gradients)
+        tidy = simplify(whole, differentiated=False)
+        count = len(graph.outputs)
+        gradients = iter(tidy.outputs[count:])
+        joint = type(joint)(
+            Graph(graph.inputs, graph.nodes, tidy.outputs[:count]),
+            tidy.nodes,
+            joint.cotangents,
+            tuple([next(gradients) if has else None for has in self.has_gradient]),  # type: ignore[misc]
+        )
+        self._split = split(joint)
+        # Kept with stop_gradient, so that it can be differentiated again.
+        self._gradient_graph = Graph(whole.inputs, whole.nodes, whole.outputs[count:])
+
+    @property
+    def split(self) -> Split:
+        """The forward and backward graphs."""
+        assert self._split is not None
+        return self._split
+
+    def programs(self) -> list[Program]:
+        """Return every program made so far."""
+        return [*self._forward.values(), *self._backward.values()]
+
+    def gradient_function(self) -> GraphFunction:
+        """Return the function from inputs and cotangents to gradients, differentiable again."""
+        if self._gradient is None:
+            self._gradient = GraphFunction(self._gradient_graph, f"{self.title} gradient")
+        return self._gradient
+
+    def apply(
+        self, arguments: Sequence[Any], raws: list[Any], layouts: tuple[int, ...]
+    ) -> list[Any]:
+        """Run forward, keeping what the adjoint needs; see `GraphFunction.apply`."""
+        program = self._forward.get(layouts)
+        if program is None:
+            title = f"{self.title} forward"
+            program = make_program(self.split.forward, layouts, title)
+            self._forward[layouts] = program
+        results = program.run(*raws)
+        count = len(self.graph.outputs)
+        outputs = list(map(_boxed, results[:count], self.graph.outputs))
+        node = ProgramNode(self, arguments, results[count:])
+        for slot, k in enumerate(self.outputs):
+            output = outputs[k]
+            output._requires_grad = True
+            output._node = node
+            output._slot = slot
+        return outputs
+
+    def run_backward(self, arguments: list[Any]) -> tuple[Any, ...]:
+        """Return the gradients, as arrays, from the arrays of `Split.saved` and cotangents."""
+        layouts = tuple(map(layout_of, arguments))
+        program = self._backward.get(layouts)
+        if program is None:
+            title = f"{self.title} adjoint"
+            program = make_program(self.split.backward, layouts, title)
+            self._backward[layouts] = program
+        return program.run(*arguments)
+
+
+class ProgramNode(TapeNode):
+    """The tape's node of a compiled function.
+
+    Parameters
+    ----------
+    derivative : Derivative
+        What ran.
+    arguments : sequence of Tensor or number
+        What it ran on.
+    kept : sequence of array
+        What the forward run returned for the adjoint.
+    """
+
+    __slots__ = ("arguments", "derivative", "freed", "kept", "wrt_specs")
+
+    def __init__(
+        self, derivative: Derivative, arguments: Sequence[Any], kept: Sequence[Any]
+    ) -> None:
+        graph = derivative.graph
+        super().__init__(
+            "CompiledFunctionBackward",
+            [arguments[k]._edge() for k in derivative.wrt],
+            [graph.outputs[k].spec for k in derivative.outputs],
+        )
+        self.derivative = derivative
+        self.arguments: list[Any] = [
+            Saved(a, a._edge()) if isinstance(a, Tensor) else a for a in arguments
+        ]
+        self.kept = list(kept)
+        self.freed = False
+
+    def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
+        """Return the gradients that the compiled adjoint computes; see `TapeNode`."""
+        if self.freed:
+            raise GradientError(
+                "backward: the graph was freed by an earlier backward",
+                why="the values that the compiled function had saved are gone",
+                do="pass retain_graph=True to the earlier call, or compute the output again",
+            )
+        if modes.grad or active_trace() is not None:
+            gradients = self._differentiable_gradients(cts)
+        else:
+            gradients = self._compiled_gradients(cts)
+        if not keep:
+            self.freed = True
+            self.arguments, self.kept = [], []
+        results = iter(gradients)
+        return [next(results) if has else None for has in self.derivative.has_gradient]
+
+    def _compiled_gradients(self, cts: list[Any]) -> list[Any]:
+        plan = self.derivative.split
+        number = {v: k for k, v in enumerate(self.derivative.graph.inputs)}
+        kept = iter(self.kept)
+        values: list[Any] = []
+        for value in plan.saved:
+            if value in number:
+                saved = self.arguments[number[value]]
+                values.append(
+                    saved.unpack(self, connected_tensor, None)._raw
+                    if isinstance(saved, Saved)
+                    else saved
+                )
+            else:
+                values.append(next(kept))
+        values.extend(ct._raw for ct in cts)
+        return [make_tensor(raw) for raw in self.derivative.run_backward(values)]
+
+    def _differentiable_gradients(self, cts: list[Any]) -> list[Any]:
+        """Return the gradients by a computation that is itself recorded."""
+        arguments = [
+            saved.unpack(self, connected_tensor, saved.edge) if isinstance(saved, Saved) else saved
+            for saved in self.arguments
+        ]
+        function = self.derivative.gradient_function()
+        if active_trace() is not None:
+            return replay(function.graph, [*arguments, *cts])
+        return function.apply([*arguments, *cts])

@@ -1,0 +1,335 @@
+"""Runs a user's function once on Tensors that hold graph values, and keeps what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.bind import tracing
+from jitgrad.core.errors import TraceError
+from jitgrad.core.location import location_of, user_frame
+from jitgrad.core.primitive import Primitive
+from jitgrad.core.spec import Spec
+from jitgrad.core.tree import Tree, flatten
+from jitgrad.ir.graph import Node, Value
+from jitgrad.ir.interpret import run_nodes
+from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.trace.recorder import Recorder, operand_of
+
+
+class CannotCaptureError(BaseException):
+    """Ends a trace of something that can't be captured; the function then runs eagerly.
+
+    Not an `Exception`, so that a ``try`` block in the user's function does not swallow it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an input of a captured graph comes from at each call.
+
+    Parameters
+    ----------
+    kind : {"argument", "captured", "constant"}
+        A leaf of the arguments; something the function reads from outside them; an array made
+        while tracing that depends on nothing.
+    number : int
+        Which leaf, which captured object, or which constant.
+    gradient : bool
+        Whether it is that Tensor's ``.grad`` rather than the Tensor.
+    """
+
+    kind: str
+    number: int
+    gradient: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """A place where the function asked for a value.
+
+    Parameters
+    ----------
+    position : int
+        How many nodes came before.
+    value : Value
+        What was asked for.
+    answer : bytes
+        The elements it had.
+    """
+
+    position: int
+    value: Value
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLeaf:
+    """One leaf of what the function returned.
+
+    Parameters
+    ----------
+    kind : {"value", "source", "static"}
+        Computed; one of the Tensors it was given or found, unchanged; anything else.
+    content : Value, Source or object
+        Accordingly.
+    """
+
+    kind: str
+    content: Any
+
+
+@dataclass(slots=True, eq=False)
+class Captured:
+    """What one run of a function did.
+
+    Parameters
+    ----------
+    inputs : dict
+        The graph's inputs and where each comes from.
+    nodes : list of Node
+        What was computed, in order.
+    cuts : list of Cut
+        Values that were asked for, in order.
+    tree : Tree
+        Structure of the result.
+    leaves : list of ResultLeaf
+        Its leaves.
+    writes : list of (Source, Value)
+        Tensors changed in place, and the values they end with.
+    gradients : list of (Source, Value or None)
+        Tensors whose ``.grad`` was assigned or accumulated, and what it ends with.
+    gradient_reads : dict
+        For each Tensor whose ``.grad`` mattered, whether there was one.
+    constants : list of array
+        Arrays made while tracing.
+    """
+
+    inputs: dict[Value, Source] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+    tree: Tree | None = None
+    leaves: list[ResultLeaf] = field(default_factory=list)
+    writes: list[tuple[Source, Value]] = field(default_factory=list)
+    gradients: list[tuple[Source, Value | None]] = field(default_factory=list)
+    gradient_reads: dict[Source, bool] = field(default_factory=dict)
+    constants: list[Any] = field(default_factory=list)
+
+
+_UNREAD: Any = object()
+
+
+class Capture(Recorder):
+    """The trace of a user's function.
+
+    Parameters
+    ----------
+    sources : dict
+        Number of each object outside the arguments that may become an input, by its ``id``.
+    """
+
+    def __init__(self, sources: dict[int, int]) -> None:
+        super().__init__()
+        self.sources = sources
+        self.captured = Captured(nodes=self.builder.nodes)
+        self.known: dict[Value, Any] = {}
+        self._run_up_to = 0
+        self._shadows: dict[int, Tensor] = {}
+        self._alive: list[Any] = []
+        self._first_values: dict[int, tuple[Source, Tensor, Any, Tensor]] = {}
+        self._frames_seen: dict[int, Any] = {}
+
+    # -- recording ------------------------------------------------------------------------
+
+    def evaluate(
+        self, primitive: Primitive, raws: tuple[Any, ...], params: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        """Append a node for the user's line that is running."""
+        frame = user_frame()
+        location = None
+        if frame is not None:
+            location = location_of(frame)
+            self._name_values(frame)
+        operands = tuple(map(operand_of, raws))
+        return self.builder.emit(primitive, operands, params, location)
+
+    def _name_values(self, frame: FrameType) -> None:
+        """Give values the names of the local variables that hold them now."""
+        for name, thing in frame.f_locals.items():
+            if isinstance(thing, Tensor):
+                raw = thing._raw
+                if isinstance(raw, Value) and not raw.name:
+                    raw.name = name
+
+    # -- inputs ---------------------------------------------------------------------------
+
+    def add_input(self, tensor: Tensor, source: Source, name: str = "") -> Tensor:
+        """Return what stands for a Tensor from outside; equal Tensors get one stand-in."""
+        held = self._shadows.get(id(tensor))
+        if held is not None:
+            return held
+        value = Value(Spec(tensor.shape, tensor.dtype), name)
+        self.captured.inputs[value] = source
+        self.known[value] = tensor._raw
+        shadow = make_tensor(value)
+        shadow._requires_grad = tensor._requires_grad
+        shadow._grad = _UNREAD
+        self._alive.append(tensor)
+        self._shadows[id(tensor)] = shadow
+        self._first_values[id(shadow)] = (source, shadow, value, tensor)
+        return shadow
+
+    def add_number(self, number: float, source: Source, name: str = "") -> Tensor:
+        """Return what stands for a Python number given as argument."""
+        spec = operand_of(number).spec
+        value = Value(spec, name)
+        self.captured.inputs[value] = source
+        self.known[value] = number
+        return make_tensor(value)
+
+    def lift(self, tensor: Any) -> Any:
+        """Return what stands for `tensor` here: itself, an input, or a constant."""
+        raw = tensor._raw
+        if isinstance(raw, Value):
+            if raw not in self.known and not self._is_mine(raw):
+                raise TraceError(
+                    f"a Tensor of shape {tuple(tensor.shape)} of another trace was used",
+                    why="it was made while another compiled function was being traced",
+                    do="return it from that function instead of storing it elsewhere",
+                )
+            return tensor
+        held = self._shadows.get(id(tensor))
+        if held is not None:
+            return held
+        number = self.sources.get(id(tensor))
+        if number is not None:
+            return self.add_input(tensor, Source("captured", number))
+        number = self.sources.get(id(raw))
+        if number is not None:
+            held = self._shadows.get(id(raw))
+            if held is None:
+                held = self._shadows[id(raw)] = self.add_input(
+                    tensor, Source("captured", number)
+                )
+            return held
+        if tensor._node is not None or tensor._requires_grad:
+            raise CannotCaptureError(
+                "it uses a Tensor that requires a gradient and can't be found by name"
+            )
+        self.captured.constants.append(raw)
+        return self.add_input(tensor, Source("constant", len(self.captured.constants) - 1))
+
+    def _is_mine(self, value: Value) -> bool:
+        # Values of this trace are outputs of its nodes; a set of all of them is kept up to date.
+        made = self._made
+        for node in self.builder.nodes[self._made_up_to :]:
+            made.update(node.outputs)
+        self._made_up_to = len(self.builder.nodes)
+        return value in made
+
+    _made_up_to = 0
+
+    @property
+    def _made(self) -> set[Value]:
+        found: set[Value] | None = self.__dict__.get("_made_set")
+        if found is None:
+            found = self.__dict__["_made_set"] = set()
+        return found
+
+    # -- values on demand -----------------------------------------------------------------
+
+    def demand(self, value: Value) -> Any:
+        """Return the elements of `value`, and note that what follows depends on them."""
+        if value not in self.known:
+            nodes = self.builder.nodes[self._run_up_to :]
+            run_nodes(nodes, self.known)
+            self._run_up_to = len(self.builder.nodes)
+        array = np.asarray(self.known[value])
+        cut = Cut(len(self.builder.nodes), value, array.tobytes())
+        if all(c.value is not value for c in self.captured.cuts):
+            self.captured.cuts.append(cut)
+        if not isinstance(self.known[value], np.ndarray):
+            return array.astype(value.dtype)
+        return array.copy()
+
+    def load_gradient(self, shadow: Tensor) -> None:
+        """Give a stand-in the ``.grad`` that the Tensor it stands for has."""
+        source, _, _, tensor = self._first_values[id(shadow)]
+        shadow._grad = None
+        if tensor._grad is not None:
+            gradient_source = Source(source.kind, source.number, gradient=True)
+            shadow._grad = self.add_input(tensor._grad, gradient_source)
+        self.captured.gradient_reads[source] = tensor._grad is not None
+
+    # -- the end --------------------------------------------------------------------------
+
+    def finish(self, result: Any) -> Captured:
+        """Return what was captured, given what the function returned."""
+        captured = self.captured
+        leaves, captured.tree = flatten(result)
+        captured.leaves = [self._result_leaf(leaf) for leaf in leaves]
+        for source, shadow, first, tensor in self._first_values.values():
+            if shadow._raw is not first:
+                if source.kind != "constant":
+                    captured.writes.append((source, shadow._raw))
+            if shadow._grad is not _UNREAD:
+                self._note_gradient(source, shadow, tensor)
+        return captured
+
+    def _note_gradient(self, source: Source, shadow: Tensor, tensor: Tensor) -> None:
+        gradient = shadow._grad
+        before = self._shadows.get(id(tensor._grad)) if tensor._grad is not None else None
+        if gradient is before:
+            return
+        if gradient is not None and not isinstance(gradient._raw, Value):
+            gradient = self.lift(gradient)
+        raw = None if gradient is None else gradient._raw
+        self.captured.gradients.append((source, raw))
+
+    def _result_leaf(self, leaf: Any) -> ResultLeaf:
+        if not isinstance(leaf, Tensor):
+            return ResultLeaf("static", leaf)
+        tensor = self.lift(leaf)
+        first = self._first_values.get(id(tensor))
+        if first is not None and first[0].kind != "constant":
+            return ResultLeaf("source", first[0])
+        if tensor._view is not None:
+            tensor._view.refresh(tensor)
+        return ResultLeaf("value", tensor._raw)
+
+
+def capture(
+    function: Callable[..., Any],
+    make_arguments: Callable[[Capture], tuple[Sequence[Any], dict[str, Any]]],
+    sources: dict[int, int],
+) -> Captured:
+    """Run `function` once and return what it did.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    make_arguments : callable
+        Given the trace, returns the arguments: stand-ins for Tensors, the others as they are.
+    sources : dict
+        As of `Capture`.
+
+    Returns
+    -------
+    Captured
+        Nodes, cuts, result.
+
+    Raises
+    ------
+    CannotCaptureError
+        If it does something that can't be captured.
+    """
+    trace = Capture(sources)
+    args, kwargs = make_arguments(trace)
+    with tracing(trace):
+        result = function(*args, **kwargs)
+        return trace.finish(result)

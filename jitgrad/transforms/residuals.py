@@ -1,0 +1,129 @@
+"""What the forward run keeps for the adjoint, and what the adjoint computes again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jitgrad.core.primitive import Alias, Fill, IndexMap, Template
+from jitgrad.ir.graph import Graph, Node, Value
+from jitgrad.ir.walk import depends_on, needed_nodes, values_of
+from jitgrad.transforms.adjoint import Joint
+
+# Elementwise operations up to this cost are computed again rather than kept: a chain of a few
+# additions costs less than writing and reading an array.
+_CHEAP = 6
+_CHEAP_CHAIN = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """A function and its adjoint as two graphs.
+
+    Parameters
+    ----------
+    forward : Graph
+        Inputs to outputs, then what is kept.
+    saved : tuple of Value
+        What the backward graph takes besides cotangents: inputs of the function, and kept values.
+    kept : tuple of Value
+        Those of `saved` that the forward graph returns after its own outputs.
+    backward : Graph
+        `saved`, then cotangents, to gradients (those that exist).
+    """
+
+    forward: Graph
+    saved: tuple[Value, ...]
+    kept: tuple[Value, ...]
+    backward: Graph
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory held between the two runs, beyond inputs and outputs."""
+        outputs = set(values_of(self.forward.outputs[: -len(self.kept) or None]))
+        return sum(v.spec.size * v.dtype.itemsize for v in self.kept if v not in outputs)
+
+
+def split(joint: Joint) -> Split:
+    """Cut the joint graph in two.
+
+    The adjoint computes views, fills and short chains of cheap elementwise operations again;
+    results of reductions, contractions, transcendental functions and everything else it needs
+    are kept.
+
+    Examples
+    --------
+    Before: ``a = mul x x; h = tanh a; y = sum h; ...; dh = ...; da = ...(h); dx = ...(x)``.
+    After: forward ``a, h, y`` returns ``y, h``; backward takes ``x, h, dy`` and needs no ``a``.
+    """
+    primal = joint.primal
+    gradients = [g for g in joint.gradients if g is not None]
+    after = depends_on(joint.nodes, joint.cotangents)
+    wanted = needed_nodes([n for n in joint.nodes if not n.primitive.impure], gradients)
+    adjoint_nodes = [n for n in wanted if any(v in after for v in n.outputs)]
+    makers = {v: n for n in joint.nodes for v in n.outputs if v not in after}
+    choice = _Choice(makers, set(values_of(primal.outputs)))
+    for node in adjoint_nodes:
+        for value in node.value_inputs():
+            if value not in after:
+                choice.provide(value)
+    for value in gradients:
+        if value not in after:
+            choice.provide(value)
+    again = [n for n in wanted if any(v in choice.again for v in n.outputs)]
+    kept = tuple(v for v in choice.saved if v in makers)
+    saved = tuple(choice.saved)
+    forward = Graph(
+        primal.inputs,
+        tuple(needed_nodes(list(joint.nodes), [*primal.outputs, *kept])),
+        (*primal.outputs, *kept),
+    )
+    order = {id(n): k for k, n in enumerate(joint.nodes)}
+    body = sorted({id(n): n for n in (*again, *adjoint_nodes)}.values(), key=lambda n: order[id(n)])
+    backward = Graph((*saved, *joint.cotangents), tuple(body), tuple(gradients))
+    return Split(forward, saved, kept, backward)
+
+
+class _Choice:
+    """Decides for each value the adjoint needs: keep it, or compute it again."""
+
+    def __init__(self, makers: dict[Value, Node], outputs: set[Value]) -> None:
+        self.makers = makers
+        self.outputs = outputs
+        self.saved: dict[Value, None] = {}
+        self.again: set[Value] = set()
+
+    def provide(self, value: Value) -> None:
+        """Make `value` available to the adjoint."""
+        if value in self.saved or value in self.again:
+            return
+        if value in self.outputs or self.chain_cost(value, {}) > _CHEAP_CHAIN:
+            self.saved[value] = None
+            return
+        node = self.makers.get(value)
+        if node is None:
+            self.saved[value] = None
+            return
+        self.again.add(value)
+        for operand in node.value_inputs():
+            self.provide(operand)
+
+    def chain_cost(self, value: Value, seen: dict[Value, int]) -> int:
+        """Return what computing `value` from what is there costs, capped above the limit."""
+        if value in seen:
+            return 0
+        node = self.makers.get(value)
+        if node is None or value in self.saved:
+            return 0
+        lowering = node.primitive.lowering
+        if isinstance(lowering, Template) and lowering.cost <= _CHEAP:
+            own = lowering.cost
+        elif isinstance(lowering, (IndexMap, Alias, Fill)):
+            own = 0
+        else:
+            return _CHEAP_CHAIN + 1
+        seen[value] = own
+        for operand in node.value_inputs():
+            own += self.chain_cost(operand, seen)
+            if own > _CHEAP_CHAIN:
+                break
+        return own

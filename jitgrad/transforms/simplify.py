@@ -1,0 +1,175 @@
+"""Tidying up: dead code, repeated computations, operations that change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jitgrad.core.affine import Affine
+from jitgrad.core.primitive import Alias, Fill, IndexMap, Template
+from jitgrad.core.spec import Spec
+from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
+from jitgrad.ir.walk import needed_nodes
+
+Substitution = dict[Value, Operand]
+
+
+def simplify(graph: Graph, differentiated: bool = True) -> Graph:
+    """Return an equivalent graph with less in it.
+
+    Parameters
+    ----------
+    graph : Graph
+        Any graph.
+    differentiated : bool
+        Whether the adjoint of the result may be taken, so that ``stop_gradient`` must stay.
+    """
+    graph = fold_fills(graph)
+    graph = remove_identities(graph, keep_stops=differentiated)
+    graph = merge_repeated(graph)
+    return remove_dead(graph)
+
+
+def remove_dead(graph: Graph) -> Graph:
+    """Drop nodes that no output depends on.
+
+    Before: ``a = mul x x; b = tanh x; return a``. After: ``a = mul x x; return a``.
+    """
+    return Graph(graph.inputs, tuple(needed_nodes(graph.nodes, graph.outputs)), graph.outputs)
+
+
+def merge_repeated(graph: Graph) -> Graph:
+    """Compute equal nodes once; impure ones are never equal.
+
+    Before: ``a = tanh x; b = tanh x; y = mul a b``. After: ``a = tanh x; y = mul a a``.
+    """
+    first: dict[Any, Node] = {}
+
+    def merge(node: Node) -> tuple[Operand, ...] | None:
+        if node.primitive.impure:
+            return None
+        params = tuple(sorted((name, _typed(value)) for name, value in node.params.items()))
+        key = (node.primitive.name, node.inputs, params)
+        held = first.setdefault(key, node)
+        if held is node:
+            return None
+        for kept, dropped in zip(held.outputs, node.outputs, strict=True):
+            kept.name = kept.name or dropped.name
+        return held.outputs
+
+    return _substitute(graph, merge)
+
+
+def _typed(value: Any) -> Any:
+    # 1, 1.0 and True are equal, and so are 0.0 and -0.0, but they are different parameters.
+    return type(value).__name__, repr(value)
+
+
+def remove_identities(graph: Graph, keep_stops: bool) -> Graph:
+    """Replace the output of an operation that changes nothing by its input.
+
+    Before: ``a = mul x 1.0; b = reshape a shape=(3,); y = tanh b`` with ``x: f64[3]``.
+    After: ``y = tanh x``.
+    """
+
+    def unchanged(node: Node) -> tuple[Operand, ...] | None:
+        kept = _neutral(node) or _moves_nothing(node, keep_stops)
+        return None if kept is None else (kept,)
+
+    return _substitute(graph, unchanged)
+
+
+def _neutral(node: Node) -> Operand | None:
+    """Return the input that the output equals because another one is neutral: ``x * 1``."""
+    for index, number in node.primitive.neutral.items():
+        operand = node.inputs[index]
+        if not isinstance(operand, Literal) or operand.number != number:
+            continue
+        other = node.inputs[1 - index]
+        if isinstance(other, Value) and _same(other.spec, node.outputs[0].spec):
+            return other
+    return None
+
+
+def _moves_nothing(node: Node, keep_stops: bool) -> Operand | None:
+    if len(node.inputs) != 1 or not _same(node.inputs[0].spec, node.outputs[0].spec):
+        return None
+    operand, lowering = node.inputs[0], node.primitive.lowering
+    if isinstance(lowering, Template):
+        # Only a cast computes nothing, and its dtype is unchanged here.
+        return operand if lowering.text == "{x}" else None
+    if not isinstance(lowering, (IndexMap, Alias)):
+        return None
+    if keep_stops and not node.primitive.differentiable:
+        return None
+    index = tuple(map(Affine.index, range(operand.spec.ndim)))
+    moved = lowering.function(index, operand.spec, **node.params)
+    return operand if moved == index else None
+
+
+def _same(a: Spec, b: Spec) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.weak == b.weak
+
+
+def fold_fills(graph: Graph) -> Graph:
+    """Let elementwise operations read the number of a fill instead of the filled array.
+
+    Before: ``one = full value=1 shape=(3,); y = mul x one``. After: ``y = mul x 1``.
+    """
+    numbers: dict[Value, Literal] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node.primitive.lowering, Fill):
+            numbers[node.outputs[0]] = Literal.of(node.params["value"])
+        elif isinstance(node.primitive.lowering, IndexMap) and node.inputs[0] in numbers:
+            numbers[node.outputs[0]] = numbers[node.inputs[0]]  # type: ignore[index]
+        nodes.append(_with_numbers(node, numbers))
+    return Graph(graph.inputs, tuple(nodes), graph.outputs)
+
+
+def _with_numbers(node: Node, numbers: dict[Value, Literal]) -> Node:
+    """Return `node` with filled operands replaced by numbers where shape and dtype allow it."""
+    if not isinstance(node.primitive.lowering, Template):
+        return node
+    if not any(operand in numbers for operand in node.inputs):
+        return node
+    inputs = tuple([numbers.get(o, o) if isinstance(o, Value) else o for o in node.inputs])
+    if all(isinstance(operand, Literal) for operand in inputs):
+        return node
+    inferred = node.primitive.output_specs([o.spec for o in inputs], dict(node.params))
+    if not all(_same(a, v.spec) for a, v in zip(inferred, node.outputs, strict=True)):
+        return node
+    return Node(
+        node.primitive, inputs, node.params, node.outputs, node.location, node.adjoint
+    )
+
+
+def _substitute(
+    graph: Graph, replacement: Callable[[Node], tuple[Operand, ...] | None]
+) -> Graph:
+    """Drop the nodes for which `replacement` gives operands, and use those in their place."""
+    mapping: Substitution = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        inputs = tuple([_mapped(operand, mapping) for operand in node.inputs])
+        current = (
+            node
+            if all(a is b for a, b in zip(inputs, node.inputs, strict=True))
+            else Node(
+                node.primitive, inputs, node.params, node.outputs, node.location, node.adjoint
+            )
+        )
+        found = replacement(current)
+        if found is None:
+            nodes.append(current)
+            continue
+        for value, operand in zip(node.outputs, found, strict=True):
+            if isinstance(operand, Value):
+                operand.name = operand.name or value.name
+            mapping[value] = operand
+    outputs = tuple([_mapped(operand, mapping) for operand in graph.outputs])
+    return Graph(graph.inputs, tuple(nodes), outputs)
+
+
+def _mapped(operand: Operand, mapping: Substitution) -> Operand:
+    return mapping.get(operand, operand) if isinstance(operand, Value) else operand
