@@ -1,1 +1,102 @@
-"""Gradients of Python code on a CPU, compiled."""
+"""Gradients of Python code on a CPU, compiled.
+
+`Tensor`, `tensor`, `autograd`, `nn` and `optim` have PyTorch's names and semantics; what has
+``dim`` and ``keepdim`` as parameters also takes NumPy's ``axis`` and ``keepdims``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitgrad.core.dtypes import (
+    bool_,
+    float32,
+    float64,
+    get_default_dtype,
+    int32,
+    int64,
+    set_default_dtype,
+)
+from jitgrad.core.errors import (
+    ArgumentError,
+    DtypeError,
+    FallbackWarning,
+    GradientError,
+    GraphError,
+    IndexingError,
+    JitgradError,
+    JitgradWarning,
+    ShapeError,
+    TraceError,
+)
+from jitgrad.core.public import functions_in as _functions_in
+from jitgrad.ops import all as _operations  # noqa: F401 - fills the tables
+from jitgrad.tensor import creation as _creation  # noqa: F401 - fills the tables
+from jitgrad.tensor.methods import install_methods as _install_methods
+from jitgrad.tensor.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from jitgrad.tensor.tensor import Tensor
+
+# Tensors get their methods and this module its functions from the tables filled above.
+_install_methods()
+_functions = _functions_in("")
+globals().update(_functions)
+
+from jitgrad import autograd, linalg, nn, optim, special, testing  # noqa: E402 - they read tables
+
+# -- compiling and transforming functions: what `jitgrad.api` offers ------------------------
+
+
+# PyTorch's short names. Like `sum` and others they hide Python's own in this module.
+bool, int, float, long, double = bool_, int32, float32, int64, float64
+
+__version__ = "0.1.0"
+
+__all__ = [
+    *_functions,
+    "ArgumentError",
+    "DtypeError",
+    "FallbackWarning",
+    "GradientError",
+    "GraphError",
+    "IndexingError",
+    "JitgradError",
+    "JitgradWarning",
+    "ShapeError",
+    "Tensor",
+    "TraceError",
+    "__version__",
+    "autograd",
+    "bool",
+    "bool_",
+    "double",
+    "enable_grad",
+    "float",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "inference_mode",
+    "int",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "linalg",
+    "long",
+    "nn",
+    "no_grad",
+    "optim",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "special",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Reached for what does not exist; tells type checkers that names come from the table.
+    raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")

@@ -160,9 +160,7 @@ def _gradients(
             create_graph=create_graph,
             allow_unused=True,
         )
-    return [
-        Tensor.zeros_of(x.spec) if g is None else g for g, x in zip(found, inputs, strict=True)
-    ]
+    return [Tensor.zeros_of(x.spec) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
 def _gradient_of(function: TensorFunction, count: int) -> TensorFunction:
@@ -208,11 +206,10 @@ def _compare(
 
 def _changes(steps: Array, rng: np.random.Generator) -> list[tuple[str, Array]]:
     """Return changes of an input: of each element alone, or in random directions."""
-    changes = []
     if steps.size > _MOST_ELEMENTS:
-        for _ in range(_DIRECTIONS):
-            changes.append(("in a random direction", steps * rng.choice([-1, 1], steps.shape)))
-        return changes
+        signs = [rng.choice([-1, 1], steps.shape) for _ in range(_DIRECTIONS)]
+        return [("in a random direction", steps * sign) for sign in signs]
+    changes = []
     for place in np.ndindex(steps.shape):
         change = np.zeros_like(steps)
         change[place] = steps[place]
@@ -230,7 +227,7 @@ def _difference(
 ) -> float:
     """Return half the change of the outputs, weighted by `cts`, from one side to the other."""
     sides = []
-    for side in (inputs[number] + change, inputs[number] - change):
+    for side in map(np.asarray, (inputs[number] + change, inputs[number] - change)):
         arguments = [side if k == number else x.copy() for k, x in enumerate(inputs)]
         with no_grad():
             sides.append([y.numpy() for y in function([make_tensor(a) for a in arguments])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -12,10 +13,20 @@ import numpy as np
 
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import ArgumentError, FallbackWarning
-from jitgrad.core.tree import flatten, unflatten
+from jitgrad.core.location import user_frame
+from jitgrad.core.tree import Tree, flatten, unflatten
+from jitgrad.ir.printer import format_graph
 from jitgrad.ops.random import generator_state, set_generator_state
-from jitgrad.runtime.dispatch import Call, UnknownBranchError, run_tree
+from jitgrad.api.explain import Explanation, explain
+from jitgrad.runtime.dispatch import (
+    Call,
+    UnknownBranchError,
+    adjoint_programs,
+    forward_programs,
+    run_tree,
+)
 from jitgrad.runtime.key import Key, call_key
+from jitgrad.runtime.variant import Variant
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.capture import Capture, Captured, CannotCaptureError, Source, capture
 from jitgrad.trace.environment import Environment
@@ -27,21 +38,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _RETRACE_LIMIT = 16
 # How many different values an int argument has before it becomes a run-time input.
 _STATIC_INTS = 3
-
-
-class Variant:
-    """What was traced for one kind of arguments in one state of the world around the function.
-
-    Parameters
-    ----------
-    environment : Environment
-        What the function reads from outside its arguments, and the guards on it.
-    """
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-        self.tree = SegmentTree()
-        self.traces = 0
 
 
 class CompiledFunction:
@@ -84,31 +80,128 @@ class CompiledFunction:
                 try:
                     return run_tree(variant.tree, call, self._title)
                 except UnknownBranchError:
-                    return self._trace(variant, leaves, tree, bool(kwargs), captured)
-        return self._first_call(key, leaves, tree, bool(kwargs))
+                    if self._trace(variant, leaves, tree, bool(kwargs), captured):
+                        return self._run(variant, leaves, captured)
+                    return self._function(*args, **kwargs)
+        found = self._prepare(leaves, tree, bool(kwargs))
+        if found is None:
+            return self._function(*args, **kwargs)
+        return self._run(*found)
+
+    def _run(self, variant: Variant, leaves: list[Any], captured: tuple[Any, ...]) -> Any:
+        return run_tree(variant.tree, Call(leaves, captured, variant.tree.constants), self._title)
+
+    # -- looking inside -------------------------------------------------------------------
+
+    def _traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SegmentTree:
+        """Return the paths known for these arguments, tracing them if they are new."""
+        leaves, tree = flatten((args, kwargs) if kwargs else args)
+        key = call_key(leaves, tree, self._dynamic)
+        for variant in self._variants.get(key, ()):
+            if variant.environment.check(leaves) is not None:
+                return variant.tree
+        found = None if self._eager_reason else self._prepare(leaves, tree, bool(kwargs))
+        if found is None:
+            raise ArgumentError(
+                f"{self._title} is not compiled",
+                why=self._eager_reason,
+                do="explain() tells what it does instead",
+            )
+        return found[0].tree
+
+    def graph(self, *args: Any, **kwargs: Any) -> str:
+        """Return the graph for these arguments as text, one part for each segment.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Arguments as for a call; they are traced if they are new, and nothing is run.
+
+        Returns
+        -------
+        str
+            One line a node, with the user's file and line.
+        """
+        segments = self._traced(args, kwargs).in_order()
+        return "\n\n".join(format_graph(s.graph(), self.__name__) for s in segments)
+
+    def source(self, *args: Any, **kwargs: Any) -> str:
+        """Return the generated source of the forward computation for these arguments.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Arguments as for a call.
+
+        Returns
+        -------
+        str
+            Python text; each kernel runs as it stands, with ``jitgrad`` importable.
+        """
+        programs = forward_programs(self._traced(args, kwargs), self._title)
+        return "\n\n".join(program.source() for program in programs)
+
+    def adjoint_source(self, *args: Any, **kwargs: Any) -> str:
+        """Return the generated source that carries gradients back for these arguments.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Arguments as for a call.
+
+        Returns
+        -------
+        str
+            Python text; empty if nothing among them requires a gradient.
+        """
+        programs = adjoint_programs(self._traced(args, kwargs), self._title)
+        return "\n\n".join(program.source() for program in programs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Return what became of the function: programs, guards, kernels, retraces, times.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Arguments as for a call, traced if they are new; none to report all calls so far.
+
+        Returns
+        -------
+        Explanation
+            Print it, or read its fields.
+        """
+        if (args or kwargs) and not self._eager_reason:
+            self._traced(args, kwargs)
+        variants = [v for listed in self._variants.values() for v in listed]
+        return explain(self._title, self._eager_reason, self._log, variants)
 
     # -- tracing --------------------------------------------------------------------------
 
-    def _first_call(self, key: Key, leaves: list[Any], tree: Any, has_kwargs: bool) -> Any:
+    def _prepare(
+        self, leaves: list[Any], tree: Tree, has_kwargs: bool
+    ) -> tuple[Variant, list[Any], tuple[Any, ...]] | None:
+        """Trace a kind of call that is new; None if it is left to plain Python."""
         self._note_ints(leaves)
         key = call_key(leaves, tree, self._dynamic)
         variants = self._variants.setdefault(key, [])
-        if len(variants) >= self._retrace_limit:
-            reason = f"what it reads outside its arguments keeps changing: {self._last_change(variants, leaves)}"
-            return self._give_up(reason, leaves, tree, has_kwargs)
+        if variants:
+            changed = variants[-1].environment.why_stale(leaves)
+            self._log.append(f"traced anew: {changed}")
+            if len(variants) >= self._retrace_limit:
+                return self._give_up(f"what it reads keeps changing ({changed})")
+        elif len(self._variants) > 1:
+            self._log.append("traced anew: arguments of another structure, shape or dtype")
         environment = Environment(self._function, leaves)
         if environment.unguardable:
-            return self._give_up(environment.unguardable, leaves, tree, has_kwargs)
-        variant = Variant(environment)
+            return self._give_up(environment.unguardable)
         captured = environment.check(leaves)
-        assert captured is not None
-        result = self._trace(variant, leaves, tree, has_kwargs, captured)
-        if not self._eager_reason:
-            variants.append(variant)
-        return result
-
-    def _last_change(self, variants: list[Variant], leaves: list[Any]) -> str:
-        return variants[-1].environment.why_stale(leaves) or "its state"
+        if captured is None:
+            return self._give_up(environment.why_stale(leaves) or "its state can't be checked")
+        variant = Variant(environment)
+        if not self._trace(variant, leaves, tree, has_kwargs, captured):
+            return None
+        variants.append(variant)
+        return variant, leaves, captured
 
     def _note_ints(self, leaves: list[Any]) -> None:
         """Make an int argument that keeps changing a run-time input."""
@@ -123,38 +216,37 @@ class CompiledFunction:
         self,
         variant: Variant,
         leaves: list[Any],
-        tree: Any,
+        tree: Tree,
         has_kwargs: bool,
         captured_things: tuple[Any, ...],
-    ) -> Any:
+    ) -> bool:
+        """Trace one call into the variant's tree; False if the function is left to Python."""
         if variant.traces >= self._retrace_limit:
-            reason = "the values it asks for (a float, an int or a branch) differ from call to call"
-            return self._give_up(reason, leaves, tree, has_kwargs)
+            self._give_up("the values it asks for (a float, an int, a branch) keep changing")
+            return False
         variant.traces += 1
+        if variant.traces > 1:
+            self._log.append("traced anew: a value that it asks for was never seen before")
         random_state = generator_state()
         try:
-            captured = self._capture(variant, leaves, tree, has_kwargs, captured_things)
+            captured = self._capture(leaves, tree, has_kwargs, captured_things)
             changed = variant.environment.changed_by_itself(leaves)
             if changed:
                 raise CannotCaptureError(changed)
             variant.tree.add(captured)
         except CannotCaptureError as error:
-            set_generator_state(random_state)
-            return self._give_up(str(error), leaves, tree, has_kwargs)
+            self._give_up(str(error))
         except PathMismatchError:
+            self._give_up("it computes something else when run again with the same values")
+        finally:
+            # The trace drew the numbers that the run is to draw.
             set_generator_state(random_state)
-            reason = "it computes something else when it is run again with the same values"
-            return self._give_up(reason, leaves, tree, has_kwargs)
-        # The trace drew the numbers that the run is to draw.
-        set_generator_state(random_state)
-        call = Call(leaves, captured_things, variant.tree.constants)
-        return run_tree(variant.tree, call, self._title)
+        return not self._eager_reason
 
     def _capture(
         self,
-        variant: Variant,
         leaves: list[Any],
-        tree: Any,
+        tree: Tree,
         has_kwargs: bool,
         captured_things: tuple[Any, ...],
     ) -> Captured:
@@ -181,7 +273,7 @@ class CompiledFunction:
             return trace.add_number(leaf, source, name)
         return leaf
 
-    def _argument_names(self, leaves: list[Any], tree: Any, has_kwargs: bool) -> dict[int, str]:
+    def _argument_names(self, leaves: list[Any], tree: Tree, has_kwargs: bool) -> dict[int, str]:
         """Return the parameter's name for each leaf that is a whole argument."""
         numbered = unflatten(tree, range(len(leaves)))
         args, kwargs = numbered if has_kwargs else (numbered, {})
@@ -191,17 +283,24 @@ class CompiledFunction:
             return {}
         return {n: name for name, n in bound.arguments.items() if type(n) is int}
 
-    def _give_up(self, reason: str, leaves: list[Any], tree: Any, has_kwargs: bool) -> Any:
+    def _give_up(self, reason: str) -> None:
         """Leave the function to plain Python from now on, saying why once."""
         self._eager_reason = reason
         warnings.warn(
             f"compile: {self._title} runs without being compiled: {reason}",
             FallbackWarning,
-            stacklevel=4,
+            stacklevel=_frames_of_our_own(),
         )
-        arguments = unflatten(tree, leaves)
-        args, kwargs = arguments if has_kwargs else (arguments, {})
-        return self._function(*args, **kwargs)
+
+
+def _frames_of_our_own() -> int:
+    """Return the ``stacklevel`` that makes a warning point at the user's line."""
+    level, frame = 1, sys._getframe(1)
+    user = user_frame()
+    while frame is not None and frame is not user:
+        level += 1
+        frame = frame.f_back  # type: ignore[assignment]
+    return level
 
 
 def _title_of(function: Callable[..., Any]) -> str:

@@ -41,7 +41,19 @@ class Trace(Protocol):
         """Return graph values for the outputs of `primitive` on graph values and numbers."""
 
     def lift(self, tensor: Any) -> Any:
-        """Return the graph value that stands for `tensor` in this trace."""
+        """Return the Tensor that stands for `tensor` in this trace."""
+
+    def constant(self, raw: Any) -> Any:
+        """Return a raw value as a constant of differentiation."""
+
+    def demand(self, value: Any) -> Any:
+        """Return the elements of a graph value, on which the trace then depends."""
+
+    def load_gradient(self, tensor: Any) -> None:
+        """Give a stand-in the ``.grad`` of the Tensor it stands for."""
+
+    def refuse(self, reason: str) -> None:
+        """End a trace of something that can't be captured."""
 
 
 class _State(threading.local):

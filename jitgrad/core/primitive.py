@@ -320,7 +320,8 @@ def register(primitive: Primitive) -> Primitive:
     Raises
     ------
     ValueError
-        If the name is taken, or the derivative does not have a rule (or None) for each input.
+        If the name is taken, the derivative does not have a rule (or None) for each input, or
+        partial derivatives are given for an input called ``ct``.
     """
     if primitive.name in TABLE:
         raise ValueError(f"operation {primitive.name} is in the table already")
@@ -329,5 +330,7 @@ def register(primitive: Primitive) -> Primitive:
         expected = 1 if primitive.variadic else len(primitive.inputs)
         if len(derivative.rules) != expected:
             raise ValueError(f"operation {primitive.name} needs {expected} derivative rules")
+        if isinstance(derivative, Partials) and "ct" in primitive.inputs:
+            raise ValueError(f"operation {primitive.name}: ct is the cotangent, not an input")
     TABLE[primitive.name] = primitive
     return primitive

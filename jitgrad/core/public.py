@@ -74,6 +74,15 @@ def publish(
     FUNCTIONS[key] = PublicFunction(name, function, method, inplace, namespace)
 
 
+def functions_in(namespace: str) -> dict[str, Callable[..., Any]]:
+    """Return the public functions of one namespace by name; ``""`` is that of `jitgrad`."""
+    return {
+        entry.name: entry.function
+        for entry in FUNCTIONS.values()
+        if entry.namespace == namespace
+    }
+
+
 def public(
     *aliases: str, method: bool = True, inplace: bool = False, namespace: str = ""
 ) -> Callable[[F], F]:

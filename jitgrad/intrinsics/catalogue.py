@@ -8,8 +8,10 @@ from jitgrad.intrinsics import (  # noqa: F401 - imported for what they declare
     blas,
     exponential,
     hyperbolic,
+    inverse_trigonometric,
     logarithm,
     memory,
+    power,
     special,
     trigonometric,
 )

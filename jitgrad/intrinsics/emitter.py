@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+import numpy as np
 from llvmlite import ir
 
 from jitgrad.intrinsics.declare import INTRINSICS, Formula, Twin
+from jitgrad.intrinsics.layout import EXPONENT_BITS, MANTISSA_BITS, ONE_BITS, ROOT_HALF_BITS, SHIFT
 
 LLVM_TYPES: dict[str, Any] = {
     "bool": ir.IntType(1),
@@ -30,12 +32,6 @@ LANES = (2, 4, 8, 16)
 # into a sum no longer is the rounded product that error terms are computed from. This flag means
 # nothing on add, sub and mul: it keeps them as they are written.
 AS_WRITTEN = ("arcp",)
-
-MANTISSA_BITS = {"float32": 23, "float64": 52}
-ONE_BITS = {"float32": 127 << 23, "float64": 1023 << 52}
-EXPONENT_BITS = {"float32": 8, "float64": 11}
-ROOT_HALF_BITS = {"float32": 0x3F3504F3, "float64": 0x3FE6A09E667F3BCD}
-SHIFT = {"float32": 1.5 * 2.0**23, "float64": 1.5 * 2.0**52}
 
 Number: TypeAlias = int | float
 
@@ -294,14 +290,13 @@ class Emitter:
         """Return ``c[0] + c[1] x + c[2] x**2 + ...``."""
         if len(coefficients) > 6:
             # two chains that do not wait for each other, for the price of one product
-            square = x * x
-            even = self.polynomial(square, coefficients[::2])
-            odd = self.polynomial(square, coefficients[1::2])
-            return self.multiply_add(odd, x, even)
-        result = x.like(coefficients[-1])
-        for coefficient in reversed(coefficients[:-1]):
-            result = self.multiply_add(result, x, x.like(coefficient))
-        return result
+            square, rest = x * x, coefficients[2:]
+            even, odd = self._horner(square, rest[::2]), self._horner(square, rest[1::2])
+            return self.polynomial_from(self.multiply_add(odd, x, even), x, coefficients[:2])
+        return self._horner(x, coefficients)
+
+    def _horner(self, x: Value, coefficients: Sequence[Number]) -> Value:
+        return self.polynomial_from(x.like(coefficients[-1]), x, coefficients[:-1])
 
     def polynomial_from(self, tail: Value, x: Value, coefficients: Sequence[Number]) -> Value:
         """Return ``c[0] + c[1] x + ... + tail x**n``, where `n` is how many coefficients there are."""
@@ -349,10 +344,19 @@ class Emitter:
         offset = self.bits(x) - (ROOT_HALF_BITS[kind] - (1 << (width + EXPONENT_BITS[kind] - 1)))
         mantissa = offset & ((1 << width) - 1)
         m = self.from_bits(mantissa + ROOT_HALF_BITS[kind])
-        # the bits of 2**52 with the exponent in its lowest place
-        biased = self.from_bits(self.unsigned_shift(offset, width) | (ONE_BITS[kind] + (width << width)))
-        k = biased - (2.0**width + (1 << (EXPONENT_BITS[kind] - 1)))
-        return k, m
+        biased = self.unsigned_shift(offset, width)
+        return self.small_integer_to_float(biased, 1 << (EXPONENT_BITS[kind] - 1)), m
+
+    def small_integer_to_float(self, x: Value, minus: int = 0) -> Value:
+        """Convert an integer from 0 to 2**51 to a float of its width, less a small integer."""
+        if x.kind == "int32":
+            return self.cast(x - minus, "float32")
+        # in the low bits of 2**52: few processors convert packed 64-bit integers
+        return self.from_bits(x | self.bits_of(2.0**52)) - (2.0**52 + minus)
+
+    def bits_of(self, number: float) -> int:
+        """Return the bits of a float64."""
+        return int(np.float64(number).view(np.int64))
 
     def unsigned_shift(self, x: Value, count: int) -> Value:
         """Shift bits to the right, and zeros in."""

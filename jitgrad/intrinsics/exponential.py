@@ -122,8 +122,8 @@ def expm1(x: Scalar) -> Scalar:
     return np.expm1(x)
 
 
-# with less than this k is zero
-HALF_LOG_2 = 0.34
+# expm1(x) is x below this
+TINY = 2.0**-60
 # below the first, expm1 is -1
 EXPM1_LIMITS = {"float64": (-40.0, 710.0), "float32": (-20.0, 89.0)}
 
@@ -132,12 +132,12 @@ EXPM1_LIMITS = {"float64": (-40.0, 710.0), "float32": (-20.0, 89.0)}
 def _expm1(e: Emitter, x: Value) -> Value:
     clamped = e.clamp(x, *EXPM1_LIMITS[x.kind])
     shifted, r = split_by_log2(e, clamped)
-    small = expm1_of_remainder(e, r)
-    # 2**k (small + 1) - 1, with half of 2**k so that the largest results do not overflow on the way
+    # 2**k exp(r) - 1, with half of 2**k so that the largest results do not overflow on the way
     half = e.power_of_two(shifted, minus=1)
-    doubled = e.fma(small, half, half - 0.5) * 2.0
-    # with k = 0 the sum would lose the sign of zero, and a bit of subnormal numbers
-    return e.select(e.absolute(x) < HALF_LOG_2, small, doubled)
+    head = e.fma(r, half, half - 0.5)
+    doubled = e.fma(r * r * e.polynomial(r, EXP_TAIL[x.kind]), half, head) * 2.0
+    # the sum has no sign of zero, and lacks the last bit of subnormal numbers
+    return e.select(e.absolute(x) < TINY, x, doubled)
 
 
 def expm1_of_remainder(e: Emitter, r: Value) -> Value:

@@ -9,7 +9,9 @@ import numpy as np
 from scipy import special
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
-from jitgrad.intrinsics.exponential import exp
+from jitgrad.intrinsics.exponential import EXP_TAIL, TINY, exp, split_by_log2
+from jitgrad.intrinsics.layout import EXPONENT_BITS, SHIFT
+from jitgrad.intrinsics.logarithm import log_of_parts, split_sum
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter, Value
@@ -27,12 +29,162 @@ def _sigmoid(e: Emitter, x: Value) -> Value:
     return e.select(x < 0.0, small, x.like(1.0)) / (small + 1.0)
 
 
+# beyond these sinh and cosh are infinite
+HYPERBOLIC_LIMIT = {"float64": 710.6, "float32": 89.6}
+# from here on x**2 + 1 is x**2
+HUGE = 2.0**28
+# (sinh(r) / r - 1) / r**2, in r**2
+SINH_TAIL = {
+    "float64": (
+        0.16666666666666677,
+        0.008333333333321376,
+        0.00019841269886867557,
+        2.755724337562669e-06,
+        2.5109355473647104e-08,
+    ),
+    "float32": (
+        0.1666666716337204,
+        0.00833317544311285,
+        0.00019974082533735782,
+    ),
+}
+# (cosh(r) - 1) / r**2, in r**2
+COSH_TAIL = {
+    "float64": (
+        0.5,
+        0.041666666666666685,
+        0.0013888888888873283,
+        2.4801587349200697e-05,
+        2.7557251821122635e-07,
+        2.0921769443118826e-09,
+    ),
+    "float32": (
+        0.5,
+        0.041666459292173386,
+        0.0013935437891632318,
+    ),
+}
+
+
 @floating
 def tanh(x: Scalar) -> Scalar:
     """Hyperbolic tangent."""
     return np.tanh(x)
 
 
+# from here on tanh is one
+TANH_LIMIT = {"float64": 20.0, "float32": 10.0}
+
+
 @formula(tanh)
 def _tanh(e: Emitter, x: Value) -> Value:
-    return e.libm(math.tanh, x)
+    doubled = e.absolute(x) * 2.0
+    limit = 2.0 * TANH_LIMIT[x.kind]
+    shifted, r = split_by_log2(e, e.select(doubled > limit, x.like(limit), doubled))
+    # expm1(2 |x|)
+    power = e.power_of_two(shifted)
+    growth = e.fma(r * r * e.polynomial(r, EXP_TAIL[x.kind]), power, e.fma(r, power, power - 1.0))
+    return e.copysign(growth / (growth + 2.0), x)
+
+
+def _half_cosh_sinh(e: Emitter, x: Value) -> tuple[Value, Value, Value, Value]:
+    """Return what makes ``sinh(|x|) / 2`` and ``cosh(x) / 2``.
+
+    With ``|x| = k log(2) + r``: the half sum and half difference of ``2**k / 2`` and ``2**-k / 2``, and
+    ``sinh(r)`` and ``cosh(r) - 1``.
+    """
+    shifted, r = split_by_log2(e, e.clamp(e.absolute(x), 0.0, HYPERBOLIC_LIMIT[x.kind]))
+    k = shifted - SHIFT[x.kind]
+    up = e.power_of_two(shifted, minus=2)
+    # where 2**-k would be no normal number it does not count
+    largest = 2.0 ** (EXPONENT_BITS[x.kind] - 1) - 8
+    down = e.power_of_two_of(-e.select(k > largest, x.like(largest), k)) * 0.25
+    square = r * r
+    sine = e.fma(square * r, e.polynomial(square, SINH_TAIL[x.kind]), r)
+    cosine = square * e.polynomial(square, COSH_TAIL[x.kind])
+    return up + down, up - down, sine, cosine
+
+
+@floating
+def sinh(x: Scalar) -> Scalar:
+    """Hyperbolic sine."""
+    return np.sinh(x)
+
+
+@formula(sinh)
+def _sinh(e: Emitter, x: Value) -> Value:
+    total, difference, sine, cosine = _half_cosh_sinh(e, x)
+    half = difference + e.fma(cosine, difference, sine * total)
+    return e.select(e.absolute(x) < TINY, x, e.copysign(half * 2.0, x))
+
+
+@floating
+def cosh(x: Scalar) -> Scalar:
+    """Hyperbolic cosine."""
+    return np.cosh(x)
+
+
+@formula(cosh)
+def _cosh(e: Emitter, x: Value) -> Value:
+    total, difference, sine, cosine = _half_cosh_sinh(e, x)
+    return (total + e.fma(cosine, total, sine * difference)) * 2.0
+
+
+@floating
+def asinh(x: Scalar) -> Scalar:
+    """Inverse of `sinh`."""
+    return np.arcsinh(x)
+
+
+@formula(asinh)
+def _asinh(e: Emitter, x: Value) -> Value:
+    magnitude = e.absolute(x)
+    huge = magnitude > HUGE
+    a = e.select(huge, x.like(0.0), magnitude)
+    square = a * a
+    growth = a + square / (e.sqrt(square + 1.0) + 1.0)
+    u = growth + 1.0
+    lost = e.select(a < 1.0, growth - (u - 1.0), 1.0 - (u - growth))
+    # far out, asinh(x) = log(2 x)
+    k, f = split_sum(e, e.select(huge, magnitude, u), e.select(huge, a, lost))
+    result = log_of_parts(e, e.select(huge, k + 1.0, k), f)
+    # a sum of zeros has no sign; infinity and nan are their own
+    return e.select((magnitude < TINY) | ~(magnitude < math.inf), x, e.copysign(result, x))
+
+
+@floating
+def acosh(x: Scalar) -> Scalar:
+    """Inverse of `cosh`; nan below one."""
+    return np.arccosh(x)
+
+
+@formula(acosh)
+def _acosh(e: Emitter, x: Value) -> Value:
+    huge = x > HUGE
+    above = e.select(huge, x.like(0.0), x - 1.0)
+    growth = above + e.sqrt(above * 2.0 + above * above)
+    u = growth + 1.0
+    lost = e.select(above < 0.5, growth - (u - 1.0), 1.0 - (u - growth))
+    # far out, acosh(x) = log(2 x)
+    k, f = split_sum(e, e.select(huge, x, u), e.select(huge, above, lost))
+    result = log_of_parts(e, e.select(huge, k + 1.0, k), f)
+    return e.select(x < 1.0, x.like(math.nan), e.select(x < math.inf, result, x))
+
+
+@floating
+def atanh(x: Scalar) -> Scalar:
+    """Inverse of `tanh`; nan outside [-1, 1]."""
+    return np.arctanh(x)
+
+
+@formula(atanh)
+def _atanh(e: Emitter, x: Value) -> Value:
+    a = e.absolute(x)
+    # log((1 + a) / (1 - a)) / 2
+    growth = (a + a) / (1.0 - a)
+    u = growth + 1.0
+    lost = e.select(growth < 1.0, growth - (u - 1.0), 1.0 - (u - growth))
+    k, f = split_sum(e, u, lost)
+    usual = e.select(a < TINY, x, e.copysign(log_of_parts(e, k, f) * 0.5, x))
+    outside = e.select(a.equals(1.0), e.copysign(math.inf, x), x.like(math.nan))
+    return e.select(a < 1.0, usual, outside)

@@ -14,6 +14,7 @@ import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import LOG_2, exp
+from jitgrad.intrinsics.layout import MANTISSA_BITS, ONE_BITS
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter, Value
@@ -54,6 +55,7 @@ LOG_TAIL = {
         -0.07635720074176788,
     ),
 }
+ROOT_TWO_LESS_ONE = 0.4142135623730950
 SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126}
 
 
@@ -80,10 +82,9 @@ def split_exponent(e: Emitter, x: Value) -> tuple[Value, Value]:
 def log_of_parts(e: Emitter, k: Value, f: Value) -> Value:
     """Return ``k log(2) + log(1 + f)``."""
     high, low = LOG_2[f.kind]
-    head = k * high
-    total = head + f
-    # what rounding that sum left out; |head| > |f| or head = 0
-    lost = f - (total - head)
+    total = e.fma(k, high, f)
+    # what rounding that sum left out; |k log(2)| > |f|, or k = 0
+    lost = f + e.fma(k, high, -total)
     tail = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), e.fma(k, low, lost))
     return total + tail
 
@@ -149,15 +150,22 @@ def log1p(x: Scalar) -> Scalar:
 @formula(log1p)
 def _log1p(e: Emitter, x: Value) -> Value:
     u = x + 1.0
-    rounded_away = x - (u - 1.0)
-    k, m = e.split_exponent(u)
-    # m / u is a power of two
-    f = (m - 1.0) + rounded_away * e.power_of_two_of(-k)
+    k, f = split_sum(e, u, x - (u - 1.0))
     # the sign: log1p(-0) is -0
     logarithm = e.copysign(log_of_parts(e, k, f), x)
     finite = e.select(x < math.inf, logarithm, x)
     below = e.select(u.equals(0.0), x.like(-math.inf), x.like(math.nan))
     return e.select(u <= 0.0, below, finite)
+
+
+def split_sum(e: Emitter, high: Value, low: Value) -> tuple[Value, Value]:
+    """Return `k` and `f` in ``high + low = 2**k (1 + f)``, for positive normal `high`."""
+    k, m = e.split_exponent(high)
+    # m / high is a power of two, which may be below the normal range; this multiple is not
+    lift = MANTISSA_BITS[high.kind]
+    bits = e.bits(m) - e.bits(high) + (ONE_BITS[high.kind] + (lift << lift))
+    lifted = low * e.from_bits(bits)
+    return k, e.fma(lifted, 2.0**-lift, m - 1.0)
 
 
 @floating
@@ -168,8 +176,15 @@ def softplus(x: Scalar) -> Scalar:
 
 @formula(softplus)
 def _softplus(e: Emitter, x: Value) -> Value:
-    small = e.call(log1p, e.call(exp, -e.absolute(x)))
+    small = log1p_of_fraction(e, e.call(exp, -e.absolute(x)))
     return e.select(x < 0.0, small, x + small)
+
+
+def log1p_of_fraction(e: Emitter, y: Value) -> Value:
+    """Return ``log(1 + y)`` for `y` from zero to one."""
+    large = y > ROOT_TWO_LESS_ONE
+    f = e.select(large, (y - 1.0) * 0.5, y)
+    return log_of_parts(e, e.select(large, y.like(1.0), y.like(0.0)), f)
 
 
 @floating
@@ -181,6 +196,6 @@ def logaddexp(x: Scalar, y: Scalar) -> Scalar:
 @formula(logaddexp)
 def _logaddexp(e: Emitter, x: Value, y: Value) -> Value:
     larger = e.select(x > y, x, y)
-    usual = larger + e.call(log1p, e.call(exp, -e.absolute(x - y)))
+    usual = larger + log1p_of_fraction(e, e.call(exp, -e.absolute(x - y)))
     # equal infinities have no difference
     return e.select(x.equals(y), x + math.log(2.0), usual)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from jitgrad.core.dtypes import is_floating
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
 
 
@@ -45,3 +46,15 @@ def depends_on(nodes: Sequence[Node], sources: Iterable[Value]) -> set[Value]:
         if any(value in reached for value in node.value_inputs()):
             reached.update(node.outputs)
     return reached
+
+
+def active_values(nodes: Iterable[Node], wrt: Iterable[Value]) -> set[Value]:
+    """Return the values that depend differentiably on those of `wrt`, themselves included."""
+    active = set(wrt)
+    for node in nodes:
+        if any(
+            operand in active and node.primitive.rule_for(index) is not None
+            for index, operand in enumerate(node.inputs)
+        ):
+            active.update(v for v in node.outputs if is_floating(v.dtype))
+    return active

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from jitgrad.nn.functional import linear
+from jitgrad.ops.activations import linear
 from jitgrad.nn.init import kaiming_uniform_, uniform_
 from jitgrad.nn.module import Module
 from jitgrad.nn.parameter import Parameter
 from jitgrad.ops.creation import zeros
-from jitgrad.ops.shape import flatten
+from jitgrad.ops.rearranging import flatten
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor

@@ -194,19 +194,20 @@ def _divide_towards_zero(x: Any, y: Any) -> Any:
     return mul(mul(sign(x), sign(y)), floor_divide(absolute(x), absolute(y)))
 
 
-def _scale_eager(ct: Any, partial: Any) -> Any:
-    product = ct * partial
-    return np.where((ct == 0) & ~np.isfinite(partial), np.zeros_like(product), product)
+def _scale_eager(g: Any, partial: Any) -> Any:
+    product = g * partial
+    return np.where((g == 0) & ~np.isfinite(partial), np.zeros_like(product), product)
 
 
+# Their inputs are not called ct: in a rule that name means the cotangent of the output.
 scale_cotangent = elementwise(
     "scale_cotangent",
     eager=_scale_eager,
-    derivative=partials(lambda ct, partial: finite_or_zero(partial, ct), lambda ct: ct),
-    template=Template("select({ct} == 0 and not isfinite({partial}), {zero}, {ct} * {partial})"),
+    derivative=partials(lambda g, partial: finite_or_zero(partial, g), lambda g: g),
+    template=Template("select({g} == 0 and not isfinite({partial}), {zero}, {g} * {partial})"),
     samples=reals((-3, 3), (-3, 3)),
     doc="Cotangent times partial derivative, where a cotangent of zero beats an infinite partial.",
-    inputs=("ct", "partial"),
+    inputs=("g", "partial"),
     grad_name="MulBackward0",
     published=False,
     neutral={0: 1, 1: 1},
@@ -214,14 +215,14 @@ scale_cotangent = elementwise(
 
 finite_or_zero: Primitive = elementwise(
     "finite_or_zero",
-    eager=lambda partial, ct: np.where(
-        (ct == 0) & ~np.isfinite(partial), np.zeros_like(partial), partial
+    eager=lambda partial, g: np.where(
+        (g == 0) & ~np.isfinite(partial), np.zeros_like(partial), partial
     ),
     derivative=partials(lambda: 1.0, None),
-    template=Template("select({ct} == 0 and not isfinite({partial}), {zero}, {partial})"),
+    template=Template("select({g} == 0 and not isfinite({partial}), {zero}, {partial})"),
     samples=reals((-3, 3), (-3, 3)),
     doc="The partial derivative, or zero where it is infinite and the cotangent zero.",
-    inputs=("partial", "ct"),
+    inputs=("partial", "g"),
     grad_name="MulBackward0",
     published=False,
 )

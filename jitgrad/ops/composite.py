@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from jitgrad.core.bind import box
-from jitgrad.core.dtypes import is_floating
+from jitgrad.core.dtypes import get_default_dtype, is_floating
 from jitgrad.core.errors import DtypeError
 from jitgrad.core.public import public, publish
 from jitgrad.core.shapes import AxisLike, normalize_axes, normalize_axis
 from jitgrad.core.spec import Shape
 from jitgrad.ops.arithmetic import add, div, mul, sub
-from jitgrad.ops.cast import stop_gradient
+from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.comparison import isfinite, isnan
 from jitgrad.ops.exponential import exp, log
 from jitgrad.ops.extrema import amax_over
@@ -228,7 +228,7 @@ def logsumexp(x: ArrayLike, dim: AxisLike, keepdim: bool = False) -> Tensor:
 
     Parameters
     ----------
-    x : array_like, floating
+    x : array_like
         Any shape.
     dim : int or tuple of int
         Axes to sum over.
@@ -238,14 +238,10 @@ def logsumexp(x: ArrayLike, dim: AxisLike, keepdim: bool = False) -> Tensor:
     Returns
     -------
     Tensor, dtype of `x`
-        Minus infinity where there are no elements.
-
-    Raises
-    ------
-    DtypeError
-        If the dtype is not floating.
+        The default dtype for integers and bool; minus infinity where there are no elements.
     """
-    value = _floating("logsumexp", x)
+    given = box(x)
+    value = given if is_floating(given.dtype) else convert(given, get_default_dtype())
     axes = normalize_axes("logsumexp", dim, value.ndim)
     if not _count(tuple(value.shape), axes):
         return shown_as(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitgrad.core.dtypes import bool_
 from jitgrad.core.primitive import NoDerivative, Partials, Primitive, Rule
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import mul, scale_cotangent
 from jitgrad.ops.cast import convert
 from jitgrad.ops.reduction import sum_over
+from jitgrad.ops.selection import select
 from jitgrad.ops.shape import reshape_to
 
 
@@ -46,7 +48,8 @@ def input_cotangent(
     """
     rule = primitive.rule_for(index)
     derivative = primitive.derivative
-    assert rule is not None and not isinstance(derivative, NoDerivative)
+    assert rule is not None
+    assert not isinstance(derivative, NoDerivative)
     offered = _offer(primitive, rule, index, ct, specs, params, saved)
     result = rule(offered)
     if isinstance(derivative, Partials):
@@ -84,6 +87,9 @@ def _scaled(ct: Any, partial: Any, singular: bool) -> Any:
     if isinstance(partial, float):
         # A number: one of the constants 1, -1, 0 that sums, differences and steps have.
         return ct if partial == 1.0 else mul(ct, partial)
+    if not isinstance(partial, int) and partial.dtype == bool_:
+        # A step: what it switches off contributes nothing, be the cotangent infinite or nan.
+        return select(partial, ct, 0.0)
     return scale_cotangent(ct, partial) if singular else mul(ct, partial)
 
 
@@ -102,6 +108,8 @@ def sum_to_shape(x: Any, shape: Shape) -> Any:
         for axis, size in enumerate(x.shape)
         if axis < added or (shape[axis - added] == 1 and size != 1)
     )
-    return reshape_to(sum_over(x, axes=stretched, keepdims=False), shape) if stretched else (
-        reshape_to(x, shape)
+    return (
+        reshape_to(sum_over(x, axes=stretched, keepdims=False), shape)
+        if stretched
+        else (reshape_to(x, shape))
     )

@@ -342,9 +342,7 @@ def _extremum(
         return of_two(value, other)
     if dim is None:
         every = tuple(range(value.ndim))
-        return shown_as(
-            f"{name.capitalize()}Backward1", over(value, axes=every, keepdims=keepdim)
-        )
+        return shown_as(f"{name.capitalize()}Backward1", over(value, axes=every, keepdims=keepdim))
     if isinstance(dim, (tuple, list)):
         raise ArgumentError(
             f"{name}: dim is {dim!r}, which names several axes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from operator import index as as_integer
 from typing import TYPE_CHECKING, Any
@@ -376,7 +377,7 @@ def tensor_split(
         return tuple(
             [
                 slice_primitive(value, index=range_of(shape, axis, a, max(b - a, 0)))
-                for a, b in zip(bounds, bounds[1:], strict=False)
+                for a, b in itertools.pairwise(bounds)
             ]
         )
     count = as_integer(indices_or_sections)

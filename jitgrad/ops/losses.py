@@ -47,7 +47,7 @@ bce_with_logits: Primitive = elementwise(
 )
 
 
-def _reduced(operation: str, losses: Any, reduction: str) -> Any:
+def reduced_losses(operation: str, losses: Any, reduction: str) -> Any:
     """Return the mean or the sum of the losses, or the losses themselves.
 
     Raises
@@ -67,7 +67,7 @@ def _reduced(operation: str, losses: Any, reduction: str) -> Any:
     )
 
 
-def _same_shapes(operation: str, x: Any, target: Any) -> None:
+def same_shapes(operation: str, x: Any, target: Any) -> None:
     if tuple(x.shape) != tuple(target.shape):
         raise ShapeError(
             f"{operation}: the target has shape {tuple(target.shape)}",
@@ -113,7 +113,7 @@ def binary_cross_entropy_with_logits(
     """
     operation = "binary_cross_entropy_with_logits"
     logits, targets = box(input), box(target)
-    _same_shapes(operation, logits, targets)
+    same_shapes(operation, logits, targets)
     if pos_weight is None:
         losses = bce_with_logits(logits, targets)
     else:
@@ -121,9 +121,7 @@ def binary_cross_entropy_with_logits(
         losses = (1.0 - targets) * logits + factor * softplus_primitive(-logits)
     if weight is not None:
         losses = losses * weight
-    return shown_as(
-        "BinaryCrossEntropyWithLogitsBackward0", _reduced(operation, losses, reduction)
-    )
+    return shown_as("BinaryCrossEntropyWithLogitsBackward0", reduced_losses(operation, losses, reduction))
 
 
 @public(method=False, namespace="nn.functional")
@@ -161,11 +159,11 @@ def binary_cross_entropy(
     """
     operation = "binary_cross_entropy"
     p, targets = box(input), box(target)
-    _same_shapes(operation, p, targets)
+    same_shapes(operation, p, targets)
     losses = probability_bce(p, targets)
     if weight is not None:
         losses = losses * weight
-    return shown_as("BinaryCrossEntropyBackward0", _reduced(operation, losses, reduction))
+    return shown_as("BinaryCrossEntropyBackward0", reduced_losses(operation, losses, reduction))
 
 
 def _probability_bce_eager(p: Any, target: Any) -> Any:
@@ -226,13 +224,13 @@ def mse_loss(
         If there is no such reduction.
     """
     value, targets = box(input), box(target)
-    _same_shapes("mse_loss", value, targets)
+    same_shapes("mse_loss", value, targets)
     squares = square(value - targets)
     if weight is None:
-        return shown_as("MseLossBackward0", _reduced("mse_loss", squares, reduction))
+        return shown_as("MseLossBackward0", reduced_losses("mse_loss", squares, reduction))
     weighted = squares * weight
     if reduction != "mean":
-        return shown_as("MseLossBackward0", _reduced("mse_loss", weighted, reduction))
+        return shown_as("MseLossBackward0", reduced_losses("mse_loss", weighted, reduction))
     return shown_as("MseLossBackward0", weighted.sum() / box(weight).sum())
 
 
@@ -397,9 +395,10 @@ def _hard_targets(
         total = counts if factors is None else select(counts, factors, 0.0)
         result = losses.sum() / total.sum()
     else:
-        result = _reduced("cross_entropy", losses, reduction)
-    return shown_as("NllLossBackward0" if axis == 0 or len(shape) == 1 else "NllLoss2DBackward0",
-                    result)
+        result = reduced_losses("cross_entropy", losses, reduction)
+    return shown_as(
+        "NllLossBackward0" if axis == 0 or len(shape) == 1 else "NllLoss2DBackward0", result
+    )
 
 
 def _soft_targets(
@@ -416,7 +415,7 @@ def _soft_targets(
     if weight is not None:
         products = products * _along(box(weight), axis, log_probabilities.ndim)
     losses = -sum_over(products, axes=(axis,), keepdims=False)
-    return shown_as("DivBackward1", _reduced("cross_entropy", losses, reduction))
+    return shown_as("DivBackward1", reduced_losses("cross_entropy", losses, reduction))
 
 
 def _along(vector: Any, axis: int, ndim: int) -> Any:

@@ -129,7 +129,8 @@ power: Primitive = elementwise(
 
 def _integer_power_eager(x: Any, y: Any) -> Any:
     dtype = result_dtype([_operand(x), _operand(y)])
-    base, exponent = np.asarray(x, dtype), np.asarray(y, dtype)
+    whole = int64 if dtype == bool_ else dtype
+    base, exponent = np.asarray(x, whole), np.asarray(y, whole)
     powers = np.power(base, np.maximum(exponent, 0))
     # One divided by a power, rounded towards zero: only those of 1 and -1 are left.
     inverses = np.where(base == 1, 1, np.where(base == -1, np.where(exponent % 2, -1, 1), 0))
@@ -229,8 +230,8 @@ def _number_power(x: Any, exponent: float) -> Tensor:
                 why="the results would not be whole numbers",
                 do="convert the base first, for instance with x.float()",
             )
-        cheap: Any = {1: lambda b: mul(b, 1), 2: square, 3: cube}.get(exponent)
-        result: Tensor = cheap(base) if cheap else integer_power(base, int(exponent))
+        exact = None if dtype == bool_ else _CHEAP.get(exponent)
+        result: Tensor = exact(base) if exact else integer_power(base, exponent)
         return result
     return shown_as("PowBackward0", _CHEAP.get(exponent, lambda b: power(b, exponent))(base))
 

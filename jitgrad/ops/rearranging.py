@@ -18,6 +18,7 @@ from jitgrad.core.shapes import (
     normalize_axis,
     resolve_reshape,
 )
+from jitgrad.ops.creation import clone_primitive
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import (
     broadcast_primitive,
@@ -334,14 +335,14 @@ def view_of(x: Any) -> Any:
 
 @tensor_property
 def T(x: Tensor) -> Tensor:  # noqa: N802 - PyTorch's and NumPy's name
-    """The Tensor with its axes in reverse order: the transpose of a matrix; a view."""
+    """Return the Tensor with its axes in reverse order: the transpose of a matrix; a view."""
     result: Tensor = permute_primitive(x, axes=tuple(range(x.ndim))[::-1])
     return result
 
 
 @tensor_property
 def mT(x: Tensor) -> Tensor:  # noqa: N802 - PyTorch's and NumPy's name
-    """The Tensor with its last two axes exchanged: the transpose of each matrix; a view."""
+    """Return the Tensor with its last two axes exchanged: each matrix transposed; a view."""
     if x.ndim < 2:
         raise ShapeError(f"mT: a Tensor of shape {tuple(x.shape)} is no matrix")
     return transpose(x, -2, -1)
@@ -490,5 +491,6 @@ def contiguous(x: Tensor) -> Tensor:
     """
     raw = x._raw
     if isinstance(raw, np.ndarray) and not raw.flags.c_contiguous:
-        return x.clone()  # type: ignore[attr-defined,no-any-return]
+        result: Tensor = clone_primitive(x)
+        return result
     return x

@@ -110,7 +110,8 @@ def nansum(
     Tensor
         In the dtype of `x`; int64 for integers and bool. The gradient of a nan is zero.
     """
-    from jitgrad.ops.selection import isnan, select
+    from jitgrad.ops.comparison import isnan
+    from jitgrad.ops.selection import select
 
     value = in_dtype(x, dtype)
     axes = normalize_axes("nansum", dim, value.ndim)
@@ -202,7 +203,6 @@ def prod(
 # -- logic and counts ----------------------------------------------------------------------
 
 _NO_DERIVATIVE = none("booleans do not vary continuously")
-
 
 
 def _truths(rng: np.random.Generator) -> list[Sample]:

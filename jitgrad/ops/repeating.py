@@ -13,11 +13,11 @@ from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
 from jitgrad.core.public import public
 from jitgrad.core.shapes import AxisLike, normalize_axes, normalize_axis
 from jitgrad.ops.cast import convert
-from jitgrad.ops.creation import arange, full_primitive, shape_of_size
+from jitgrad.ops.creation import arange, clone_primitive, full_primitive, shape_of_size
 from jitgrad.ops.joining import cat_primitive, range_of
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.rearranging import permute
-from jitgrad.ops.shape import broadcast_to, reshape_to
+from jitgrad.ops.shape import broadcast_to, reshape_primitive, reshape_to
 from jitgrad.ops.slicing import slice_primitive, slice_transpose, slice_update, whole_axis
 from jitgrad.ops.taking import take
 
@@ -52,7 +52,7 @@ def flip(x: ArrayLike, *dims: Any, dim: AxisLike = None) -> Tensor:
             for axis, n in enumerate(value.shape)
         ]
     )
-    return shown_as("FlipBackward0", slice_primitive(value, index=index).clone())
+    return shown_as("FlipBackward0", clone_primitive(slice_primitive(value, index=index)))
 
 
 @public(method=False)
@@ -115,7 +115,7 @@ def rot90(x: ArrayLike, k: int = 1, dims: tuple[int, int] = (0, 1)) -> Tensor:
     order[first], order[second] = second, first
     turns = k % 4
     if turns == 0:
-        result: Tensor = value.clone()
+        result: Tensor = clone_primitive(value)
         return result
     if turns == 2:
         return flip(value, first, second)
@@ -171,7 +171,7 @@ def _rolled(value: Any, amount: int, axis: int) -> Any:
     shape = tuple(value.shape)
     size = shape[axis] if shape else 0
     if size == 0 or amount % size == 0:
-        return value.clone()
+        return clone_primitive(value)
     cut = size - amount % size
     end = slice_primitive(value, index=range_of(shape, axis, cut, size - cut))
     begin = slice_primitive(value, index=range_of(shape, axis, 0, cut))
@@ -185,8 +185,7 @@ def _repeated(operation: str, value: Any, counts: tuple[int, ...]) -> Any:
     spread = [n for size, count in zip(shape, counts, strict=True) for n in (count, size)]
     wide = broadcast_to(reshape_to(value, tuple(split)), tuple(spread))
     joined = tuple([size * count for size, count in zip(shape, counts, strict=True)])
-    result = reshape_to(wide, joined)
-    return shown_as("RepeatBackward0", result.clone() if result is value else result)
+    return shown_as("RepeatBackward0", reshape_primitive(clone_primitive(wide), shape=joined))
 
 
 @public()

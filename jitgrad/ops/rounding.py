@@ -25,7 +25,9 @@ def _floats_only(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return rounded
 
 
-def _round_to_whole(name: str, eager: Callable[[Any], Any], doc: str, published: bool = True) -> Any:
+def _round_to_whole(
+    name: str, eager: Callable[[Any], Any], doc: str, published: bool = True
+) -> Any:
     return elementwise(
         name,
         eager=_floats_only(eager),

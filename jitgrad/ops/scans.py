@@ -38,9 +38,7 @@ def _cumsum_eager(x: Any, axis: int, reverse: bool) -> Any:
 def _samples(rng: np.random.Generator) -> list[Sample]:
     cases = [((), 0), ((5,), 0), ((3, 4), 0), ((3, 4), 1), ((2, 3, 4), 1), ((0,), 0), ((2, 0), 1)]
     return [
-        Sample(
-            (rng.uniform(-2, 2, shape),), {"axis": axis, "reverse": reverse}, f"{shape}-{axis}"
-        )
+        Sample((rng.uniform(-2, 2, shape),), {"axis": axis, "reverse": reverse}, f"{shape}-{axis}")
         for shape, axis in cases
         for reverse in (False, True)
     ]

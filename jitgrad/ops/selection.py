@@ -8,8 +8,8 @@ import numpy as np
 
 from jitgrad.core.bind import box
 from jitgrad.core.dtypes import bool_, is_floating
-from jitgrad.core.errors import ArgumentError, DtypeError
-from jitgrad.core.primitive import Primitive, Sample, Template, partials, transposes
+from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
+from jitgrad.core.primitive import Primitive, Sample, Template, partials, vjps
 from jitgrad.core.public import public, publish
 from jitgrad.ops.comparison import isnan
 from jitgrad.ops.families import elementwise, reals
@@ -39,7 +39,8 @@ def _select_samples(rng: np.random.Generator) -> list[Sample]:
 select: Primitive = elementwise(
     "where",
     eager=np.where,
-    derivative=transposes(
+    # Linear in x and y together, but not in one with the other fixed.
+    derivative=vjps(
         None,
         lambda ct, condition: select(condition, ct, 0.0),
         lambda ct, condition: select(condition, 0.0, ct),
@@ -137,9 +138,7 @@ minimum = elementwise(
 fmax = elementwise(
     "fmax",
     eager=np.fmax,
-    derivative=partials(
-        lambda x, y: (x >= y) | isnan(y), lambda x, y: ~((x >= y) | isnan(y))
-    ),
+    derivative=partials(lambda x, y: (x >= y) | isnan(y), lambda x, y: ~((x >= y) | isnan(y))),
     template=Template("fmax({x}, {y})", boolean="{x} or {y}"),
     samples=reals((-3, 3), (3.1, 5)),
     doc="Larger of each pair of elements; a number wins over nan.",
@@ -149,9 +148,7 @@ fmax = elementwise(
 fmin = elementwise(
     "fmin",
     eager=np.fmin,
-    derivative=partials(
-        lambda x, y: (x <= y) | isnan(y), lambda x, y: ~((x <= y) | isnan(y))
-    ),
+    derivative=partials(lambda x, y: (x <= y) | isnan(y), lambda x, y: ~((x <= y) | isnan(y))),
     template=Template("fmin({x}, {y})", boolean="{x} and {y}"),
     samples=reals((-3, 3), (3.1, 5)),
     doc="Smaller of each pair of elements; a number wins over nan.",
@@ -210,6 +207,51 @@ def clamp(x: ArrayLike, min: ArrayLike | None = None, max: ArrayLike | None = No
         result = at_most(result, max)
     plain = all(bound is None or isinstance(bound, (int, float)) for bound in (min, max))
     return shown_as("ClampBackward0" if plain else "ClampBackward1", result)
+
+
+@public(inplace=True)
+def masked_fill(x: ArrayLike, mask: ArrayLike, value: ArrayLike) -> Tensor:
+    """Return `x` with a value in place of the elements where a mask is true.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+    mask : array_like of bool
+        Shapes broadcast.
+    value : number or 0-d array_like
+        Cast to the dtype of `x`.
+
+    Returns
+    -------
+    Tensor, dtype of `x`
+        Its gradient is zero where the mask is true.
+
+    Raises
+    ------
+    DtypeError
+        If `mask` is not boolean, or `value` does not fit the dtype of `x`.
+    ShapeError
+        If `value` is not 0-d.
+    """
+    kept, chosen = box(x), box(mask)
+    if chosen.dtype != bool_:
+        raise DtypeError(f"masked_fill: the mask has dtype {chosen.dtype}", do="use a comparison")
+    filler = value if isinstance(value, (bool, int, float)) else box(value)
+    shape = () if isinstance(filler, (bool, int, float)) else tuple(filler.shape)
+    if shape != ():
+        raise ShapeError(
+            f"masked_fill: the value has shape {shape}",
+            why="one number is stored in all places",
+            do="use where(mask, value, x) to take each element from an array",
+        )
+    result: Any = select(chosen, filler, kept)
+    if result.dtype != kept.dtype:
+        raise DtypeError(
+            f"masked_fill: a value of dtype {result.dtype} does not fit into {kept.dtype}",
+            do="convert x first",
+        )
+    return shown_as("MaskedFillBackward0", result)
 
 
 @public(inplace=True)

@@ -107,7 +107,9 @@ polygamma_primitive: Primitive = register(
         ("x",),
         eager=_polygamma_eager,
         infer=_polygamma_infer,
-        derivative=partials(lambda x, order: polygamma_primitive(x, order=order + 1), singular=True),
+        derivative=partials(
+            lambda x, order: polygamma_primitive(x, order=order + 1), singular=True
+        ),
         lowering=External(),
         samples=lambda rng: [
             Sample((rng.uniform(0.5, 4, shape),), {"order": order}, f"{order}-{shape}")

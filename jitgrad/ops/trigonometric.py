@@ -121,8 +121,9 @@ sinc = elementwise(
     "sinc",
     eager=np.sinc,
     derivative=partials(_sinc_slope),
-    template=Template("select({x} == 0, {one}, sin({x} * 3.141592653589793) "
-                      "/ ({x} * 3.141592653589793))", cost=26),
+    template=Template(
+        "select({x} == 0, {one}, sin({x} * 3.141592653589793) / ({x} * 3.141592653589793))", cost=26
+    ),
     samples=reals(0.2, 2),
     doc="``sin(pi x) / (pi x)`` of each element, 1 at zero.",
     result="float",

@@ -9,7 +9,9 @@ import numpy as np
 
 from jitgrad.core.tree import unflatten
 from jitgrad.ir.graph import Value
+from jitgrad.ir.walk import active_values
 from jitgrad.runtime.graph_function import GraphFunction
+from jitgrad.runtime.program import Program
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.capture import Captured, ResultLeaf, Source
@@ -100,14 +102,19 @@ def run_tree(tree: SegmentTree, call: Call, title: str) -> Any:
         segment = following
 
 
-def _run_segment(segment: Segment, values: dict[Value, Any], title: str) -> None:
-    compiled = segment.compiled
-    if compiled is None:
+def compile_segment(segment: Segment, title: str) -> CompiledSegment:
+    """Return what runs `segment`; its kernels are built when they are first needed."""
+    if segment.compiled is None:
         graph = segment.graph()
-        compiled = CompiledSegment(
+        segment.compiled = CompiledSegment(
             GraphFunction(graph, title), graph.inputs, tuple(segment.exports)
         )
-        segment.compiled = compiled
+    compiled: CompiledSegment = segment.compiled
+    return compiled
+
+
+def _run_segment(segment: Segment, values: dict[Value, Any], title: str) -> None:
+    compiled = segment.compiled or compile_segment(segment, title)
     if compiled.outputs:
         arguments = [values[value] for value in compiled.inputs]
         values.update(zip(compiled.outputs, compiled.function.apply(arguments), strict=True))
@@ -144,3 +151,32 @@ def write_back(target: Any, new: Tensor) -> None:
     if modes.grad and new._requires_grad:
         target._requires_grad = True
         target._node, target._slot = new._node, new._slot
+
+
+def forward_programs(tree: SegmentTree, title: str) -> list[Program]:
+    """Return the programs that run the tree's segments forwards, made where there are none."""
+    return [
+        program
+        for segment, wrt in _differentiated(tree)
+        for program in compile_segment(segment, title).function.forward_programs(wrt)
+    ]
+
+
+def adjoint_programs(tree: SegmentTree, title: str) -> list[Program]:
+    """Return the programs that carry gradients back through the tree's segments."""
+    return [
+        program
+        for segment, wrt in _differentiated(tree)
+        for program in compile_segment(segment, title).function.adjoint_programs(wrt)
+    ]
+
+
+def _differentiated(tree: SegmentTree) -> list[tuple[Segment, tuple[int, ...]]]:
+    """Return each segment with the numbers of those of its inputs that require a gradient."""
+    segments = tree.in_order()
+    nodes = [node for segment in segments for node in segment.nodes]
+    active = active_values(nodes, tree.differentiable)
+    return [
+        (segment, tuple([k for k, v in enumerate(segment.graph().inputs) if v in active]))
+        for segment in segments
+    ]

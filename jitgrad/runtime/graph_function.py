@@ -8,11 +8,12 @@ from typing import Any
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import GradientError
 from jitgrad.ir.graph import Graph, Literal, Value
-from jitgrad.runtime.program import Program, layout_of, make_program
+from jitgrad.ir.walk import active_values
+from jitgrad.runtime.program import USUAL_LAYOUT, Program, layout_of, make_program
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tape import Saved, TapeNode
 from jitgrad.tensor.tensor import Tensor, connected_tensor, make_tensor
-from jitgrad.transforms.adjoint import active_values, adjoint
+from jitgrad.transforms.adjoint import adjoint
 from jitgrad.transforms.replay import replay
 from jitgrad.transforms.residuals import Split, split
 from jitgrad.transforms.simplify import simplify
@@ -36,12 +37,30 @@ class GraphFunction:
         self._forward: dict[tuple[int, ...], Program] = {}
         self._derivatives: dict[tuple[int, ...], Derivative] = {}
 
-    def programs(self) -> list[Program]:
-        """Return every program made so far, forward ones first."""
+    def forward_programs(self, wrt: tuple[int, ...]) -> list[Program]:
+        """Return what computes the outputs, ready for gradients by the inputs numbered `wrt`."""
+        if wrt and self.derivative(wrt).outputs:
+            return self.derivative(wrt).forward_programs()
+        if not self._forward:
+            self.forward_program(_usual_layouts(self.graph.inputs))
+        return list(self._forward.values())
+
+    def adjoint_programs(self, wrt: tuple[int, ...]) -> list[Program]:
+        """Return what computes gradients by the inputs numbered `wrt`."""
+        if wrt and self.derivative(wrt).outputs:
+            return self.derivative(wrt).adjoint_programs()
+        return []
+
+    def all_programs(self) -> list[Program]:
+        """Return every program made so far."""
         found = list(self._forward.values())
         for derivative in self._derivatives.values():
-            found.extend(derivative.programs())
+            found.extend(derivative.all_programs())
         return found
+
+    def kept_bytes(self) -> int:
+        """Return how much is kept between forward and backward runs, for the largest case."""
+        return max((d.split.kept_bytes for d in self._derivatives.values() if d.outputs), default=0)
 
     def forward_program(self, layouts: tuple[int, ...]) -> Program:
         """Return the program that computes the outputs alone."""
@@ -84,6 +103,11 @@ class GraphFunction:
         return list(map(_boxed, results, self.graph.outputs))
 
 
+def _usual_layouts(inputs: Sequence[Value]) -> tuple[int, ...]:
+    """Return the layouts of fresh arrays."""
+    return tuple([-1 if v.spec.weak else USUAL_LAYOUT for v in inputs])
+
+
 def _boxed(raw: Any, operand: Any) -> Any:
     return raw if isinstance(operand, Literal) or operand.spec.weak else make_tensor(raw)
 
@@ -105,7 +129,7 @@ class Derivative:
         self.graph = graph
         self.title = title
         inputs = [graph.inputs[k] for k in wrt]
-        active = active_values(graph, inputs)
+        active = active_values(graph.nodes, inputs)
         # An output that is an input itself, or a repeated one, still gets its own cotangent.
         self.outputs = tuple(
             k for k, v in enumerate(graph.outputs) if isinstance(v, Value) and v in active
@@ -147,9 +171,38 @@ class Derivative:
         assert self._split is not None
         return self._split
 
-    def programs(self) -> list[Program]:
+    def forward_programs(self) -> list[Program]:
+        """Return the forward programs, one made if there is none."""
+        if not self._forward:
+            self.forward_program(_usual_layouts(self.graph.inputs))
+        return list(self._forward.values())
+
+    def adjoint_programs(self) -> list[Program]:
+        """Return the backward programs, one made if there is none."""
+        if not self._backward:
+            self.backward_program(_usual_layouts(self.split.backward.inputs))
+        return list(self._backward.values())
+
+    def all_programs(self) -> list[Program]:
         """Return every program made so far."""
-        return [*self._forward.values(), *self._backward.values()]
+        own = [*self._forward.values(), *self._backward.values()]
+        return own if self._gradient is None else [*own, *self._gradient.all_programs()]
+
+    def forward_program(self, layouts: tuple[int, ...]) -> Program:
+        """Return the program from inputs to outputs and what is kept."""
+        program = self._forward.get(layouts)
+        if program is None:
+            program = make_program(self.split.forward, layouts, f"{self.title} forward")
+            self._forward[layouts] = program
+        return program
+
+    def backward_program(self, layouts: tuple[int, ...]) -> Program:
+        """Return the program from what is saved and cotangents to gradients."""
+        program = self._backward.get(layouts)
+        if program is None:
+            program = make_program(self.split.backward, layouts, f"{self.title} adjoint")
+            self._backward[layouts] = program
+        return program
 
     def gradient_function(self) -> GraphFunction:
         """Return the function from inputs and cotangents to gradients, differentiable again."""
@@ -161,12 +214,7 @@ class Derivative:
         self, arguments: Sequence[Any], raws: list[Any], layouts: tuple[int, ...]
     ) -> list[Any]:
         """Run forward, keeping what the adjoint needs; see `GraphFunction.apply`."""
-        program = self._forward.get(layouts)
-        if program is None:
-            title = f"{self.title} forward"
-            program = make_program(self.split.forward, layouts, title)
-            self._forward[layouts] = program
-        results = program.run(*raws)
+        results = self.forward_program(layouts).run(*raws)
         count = len(self.graph.outputs)
         outputs = list(map(_boxed, results[:count], self.graph.outputs))
         node = ProgramNode(self, arguments, results[count:])
@@ -180,12 +228,7 @@ class Derivative:
     def run_backward(self, arguments: list[Any]) -> tuple[Any, ...]:
         """Return the gradients, as arrays, from the arrays of `Split.saved` and cotangents."""
         layouts = tuple(map(layout_of, arguments))
-        program = self._backward.get(layouts)
-        if program is None:
-            title = f"{self.title} adjoint"
-            program = make_program(self.split.backward, layouts, title)
-            self._backward[layouts] = program
-        return program.run(*arguments)
+        return self.backward_program(layouts).run(*arguments)
 
 
 class ProgramNode(TapeNode):

@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 # Bits of ndarray.flags.num: C-contiguous, and writeable.
 _CONTIGUOUS = 0x1
 _WRITEABLE = 0x400
+USUAL_LAYOUT = _CONTIGUOUS | _WRITEABLE
 
 
 @dataclass(eq=False, slots=True)

@@ -296,6 +296,8 @@ class Function:
         trace = active_trace()
         if trace is not None:
             args = tuple([trace.lift(a) if isinstance(a, Tensor) else a for a in args])
+            if any(isinstance(a, Tensor) and a.requires_grad for a in args):
+                trace.refuse(f"the derivative of {cls.__name__} is the user's own")
         ctx = FunctionContext(cls, args)
         setup = cls.setup_context
         with no_grad():

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import GradientError
 from jitgrad.tensor.modes import modes
 
@@ -68,6 +69,9 @@ class RetainGrad:
 
 def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     """Let `hook` see the cotangent of `tensor`; see `Tensor.register_hook`."""
+    trace = active_trace()
+    if trace is not None:
+        trace.refuse("a hook is registered inside it")
     edge = tensor._edge() if tensor.requires_grad else None
     if edge is None:
         raise GradientError(

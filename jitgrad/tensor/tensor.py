@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jitgrad.core.bind import active_trace, set_owner
-from jitgrad.core.dtypes import DType, is_floating
+from jitgrad.core.dtypes import DType, bool_, is_floating
 from jitgrad.core.errors import DtypeError, GradientError, JitgradWarning
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Shape, Spec
@@ -31,6 +31,8 @@ Array = np.ndarray[Any, Any]
 ArrayLike = Union["Tensor", npt.ArrayLike]
 
 _NUMBERS = (bool, int, float)
+# The ``.grad`` of a stand-in in a trace until somebody asks for it.
+UNREAD: Any = object()
 
 
 class Tensor(Operators):
@@ -117,6 +119,9 @@ class Tensor(Operators):
         if trace is None:
             results = evaluate_primitive(primitive, raws, params)
         else:
+            if requires and not modes.grad:
+                # The graph does not know of grad modes; it must see that nothing flows back.
+                raws = [trace.constant(raw) for raw in raws]
             results = trace.evaluate(primitive, tuple(raws), params)
         outputs = [make_tensor(raw) for raw in results]
         if primitive.view:
@@ -246,6 +251,8 @@ class Tensor(Operators):
     def grad(self) -> Tensor | None:
         """The accumulated gradient; only leaves (and after `retain_grad` others) keep one."""
         tensor = shadow(self)
+        if tensor._grad is UNREAD:
+            active_trace().load_gradient(tensor)  # type: ignore[union-attr]
         if tensor._grad is None and tensor.grad_fn is not None and not tensor.retains_grad:
             warnings.warn(
                 "the .grad of a Tensor that is not a leaf is not filled by backward(); "
@@ -323,6 +330,8 @@ class Tensor(Operators):
 
     def accumulate_grad(self, ct: Tensor, keep_history: bool) -> None:
         """Add a cotangent to ``.grad``; in place, unless a history is to be kept."""
+        if self._grad is UNREAD:
+            active_trace().load_gradient(self)  # type: ignore[union-attr]
         held = self._grad
         if held is None:
             self._grad = ct.clone() if keep_history else ct.owned_copy()
@@ -460,6 +469,9 @@ class Tensor(Operators):
         return (self[i] for i in range(self.shape[0]))
 
     def __bool__(self) -> bool:
+        if self.numel() == 1 and active_trace() is not None and self.dtype != bool_:
+            # Asking a trace whether it is zero, not for the number, lets one branch serve many.
+            return bool((self != 0).item())
         return bool(self.item())
 
     def __float__(self) -> float:

@@ -17,7 +17,8 @@ from jitgrad.core.spec import Spec
 from jitgrad.core.tree import Tree, flatten
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.interpret import run_nodes
-from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.ir.walk import active_values
+from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
 from jitgrad.trace.recorder import Recorder, operand_of
 
 
@@ -107,6 +108,8 @@ class Captured:
         For each Tensor whose ``.grad`` mattered, whether there was one.
     constants : list of array
         Arrays made while tracing.
+    differentiable : set of Value
+        Inputs that require a gradient.
     """
 
     inputs: dict[Value, Source] = field(default_factory=dict)
@@ -118,9 +121,7 @@ class Captured:
     gradients: list[tuple[Source, Value | None]] = field(default_factory=list)
     gradient_reads: dict[Source, bool] = field(default_factory=dict)
     constants: list[Any] = field(default_factory=list)
-
-
-_UNREAD: Any = object()
+    differentiable: set[Value] = field(default_factory=set)
 
 
 class Capture(Recorder):
@@ -138,10 +139,11 @@ class Capture(Recorder):
         self.captured = Captured(nodes=self.builder.nodes)
         self.known: dict[Value, Any] = {}
         self._run_up_to = 0
+        self._made: set[Value] = set()
+        self._made_up_to = 0
         self._shadows: dict[int, Tensor] = {}
         self._alive: list[Any] = []
         self._first_values: dict[int, tuple[Source, Tensor, Any, Tensor]] = {}
-        self._frames_seen: dict[int, Any] = {}
 
     # -- recording ------------------------------------------------------------------------
 
@@ -177,8 +179,10 @@ class Capture(Recorder):
         self.known[value] = tensor._raw
         shadow = make_tensor(value)
         shadow._requires_grad = tensor._requires_grad
-        shadow._grad = _UNREAD
+        shadow._grad = UNREAD
         self._alive.append(tensor)
+        if tensor._requires_grad:
+            self.captured.differentiable.add(value)
         self._shadows[id(tensor)] = shadow
         self._first_values[id(shadow)] = (source, shadow, value, tensor)
         return shadow
@@ -231,15 +235,6 @@ class Capture(Recorder):
         self._made_up_to = len(self.builder.nodes)
         return value in made
 
-    _made_up_to = 0
-
-    @property
-    def _made(self) -> set[Value]:
-        found: set[Value] | None = self.__dict__.get("_made_set")
-        if found is None:
-            found = self.__dict__["_made_set"] = set()
-        return found
-
     # -- values on demand -----------------------------------------------------------------
 
     def demand(self, value: Value) -> Any:
@@ -265,18 +260,24 @@ class Capture(Recorder):
             shadow._grad = self.add_input(tensor._grad, gradient_source)
         self.captured.gradient_reads[source] = tensor._grad is not None
 
+    def refuse(self, reason: str) -> None:
+        """End the trace; the function then runs eagerly."""
+        raise CannotCaptureError(reason)
+
     # -- the end --------------------------------------------------------------------------
 
     def finish(self, result: Any) -> Captured:
         """Return what was captured, given what the function returned."""
         captured = self.captured
         leaves, captured.tree = flatten(result)
-        captured.leaves = [self._result_leaf(leaf) for leaf in leaves]
+        active = active_values(self.builder.nodes, captured.differentiable)
+        captured.leaves = [self._result_leaf(leaf, active) for leaf in leaves]
         for source, shadow, first, tensor in self._first_values.values():
-            if shadow._raw is not first:
-                if source.kind != "constant":
-                    captured.writes.append((source, shadow._raw))
-            if shadow._grad is not _UNREAD:
+            if shadow._raw is not first and source.kind != "constant":
+                captured.writes.append((source, shadow._raw))
+            elif shadow._requires_grad != tensor._requires_grad:
+                raise CannotCaptureError("it changes requires_grad of a Tensor it was given")
+            if shadow._grad is not UNREAD:
                 self._note_gradient(source, shadow, tensor)
         return captured
 
@@ -290,7 +291,7 @@ class Capture(Recorder):
         raw = None if gradient is None else gradient._raw
         self.captured.gradients.append((source, raw))
 
-    def _result_leaf(self, leaf: Any) -> ResultLeaf:
+    def _result_leaf(self, leaf: Any, active: set[Value]) -> ResultLeaf:
         if not isinstance(leaf, Tensor):
             return ResultLeaf("static", leaf)
         tensor = self.lift(leaf)
@@ -299,6 +300,8 @@ class Capture(Recorder):
             return ResultLeaf("source", first[0])
         if tensor._view is not None:
             tensor._view.refresh(tensor)
+        if tensor._requires_grad and tensor._raw not in active:
+            raise CannotCaptureError("its result requires the gradient of a Tensor made inside it")
         return ResultLeaf("value", tensor._raw)
 
 

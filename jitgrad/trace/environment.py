@@ -4,3 +4,4 @@ class Environment:
     def check(self, leaves): return ()
     def why_stale(self, leaves): return ""
     def changed_by_itself(self, leaves): return ""
+    def describe(self): return []

@@ -8,6 +8,7 @@ from jitgrad.core.errors import GraphError
 from jitgrad.core.location import Location
 from jitgrad.core.primitive import Primitive
 from jitgrad.ir.graph import GraphBuilder, Literal, Node, Operand, Value
+from jitgrad.ops.cast import stop_gradient
 
 
 class Recorder:
@@ -40,9 +41,23 @@ class Recorder:
             raise GraphError("a derivative rule brought an array of its own into the graph")
         return tensor
 
+    def constant(self, raw: Any) -> Any:
+        """Return a raw value behind a ``stop_gradient``."""
+        if not isinstance(raw, Value):
+            return raw
+        return self.evaluate(stop_gradient, (raw,), {})[0]
+
     def demand(self, value: Value) -> Any:
         """Refuse: no values exist here."""
         raise GraphError("a derivative rule asked for the value of a traced Tensor")
+
+    def load_gradient(self, tensor: Any) -> None:
+        """Refuse: nothing stands for a user's Tensor here."""
+        raise GraphError("a derivative rule asked for the gradient of a Tensor")
+
+    def refuse(self, reason: str) -> None:
+        """Report a defect: rules do nothing that can't be recorded."""
+        raise GraphError(f"a derivative rule can't be recorded: {reason}")
 
 
 def operand_of(raw: Any) -> Operand:

@@ -7,7 +7,6 @@ branch below it. A call walks the tree from its root; only a branch never seen i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,13 +57,6 @@ class Segment:
             self.exports[value] = None
             self.compiled = None
 
-    def descendants(self) -> Iterable[Segment]:
-        """Return this segment and all that follow it."""
-        stack = [self]
-        while stack:
-            segment = stack.pop()
-            yield segment
-            stack.extend(segment.branches.values())
 
 
 class PathMismatchError(Exception):
@@ -81,12 +73,29 @@ class SegmentTree:
         Where each input of the graphs comes from.
     root : Segment, optional
         Where every call begins.
+    paths : int
+        How many have been entered.
+    constants : list of array
+        Arrays that the function makes and that depend on nothing.
+    differentiable : set of Value
+        Inputs that require a gradient.
     """
 
     inputs: dict[Value, Source] = field(default_factory=dict)
     root: Segment | None = None
     paths: int = 0
     constants: list[Any] = field(default_factory=list)
+    differentiable: set[Value] = field(default_factory=set)
+
+    def in_order(self) -> list[Segment]:
+        """Return every segment, each before those that follow it."""
+        found: list[Segment] = []
+        stack = [] if self.root is None else [self.root]
+        while stack:
+            segment = stack.pop()
+            found.append(segment)
+            stack.extend(reversed(segment.branches.values()))
+        return found
 
     def add(self, captured: Captured) -> None:
         """Enter the path that a run of the function took.
@@ -145,6 +154,8 @@ class _Path:
                 tree.inputs[value] = source
                 known = value
             self.mapping[value] = known
+            if value in captured.differentiable:
+                tree.differentiable.add(known)
 
     def known_constant(self, source: Source) -> Source:
         """Return the tree's source for a constant array, entering it if it is new."""

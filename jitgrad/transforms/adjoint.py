@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitgrad.core.bind import tracing
-from jitgrad.core.dtypes import is_floating
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
+from jitgrad.ir.walk import active_values
 from jitgrad.ops.arithmetic import add
 from jitgrad.ops.derivatives import input_cotangent
 from jitgrad.tensor.modes import no_grad
@@ -37,18 +37,6 @@ class Joint:
     nodes: tuple[Node, ...]
     cotangents: tuple[Value, ...]
     gradients: tuple[Value | None, ...]
-
-
-def active_values(graph: Graph, wrt: Sequence[Value]) -> set[Value]:
-    """Return the values that depend differentiably on those of `wrt`, themselves included."""
-    active = set(wrt)
-    for node in graph.nodes:
-        if any(
-            operand in active and node.primitive.rule_for(index) is not None
-            for index, operand in enumerate(node.inputs)
-        ):
-            active.update(v for v in node.outputs if is_floating(v.dtype))
-    return active
 
 
 def adjoint(graph: Graph, wrt: Sequence[Value], outputs: Sequence[Value]) -> Joint:
@@ -79,7 +67,7 @@ def adjoint(graph: Graph, wrt: Sequence[Value], outputs: Sequence[Value]) -> Joi
     """
     recorder = Recorder(list(graph.nodes))
     recorder.adjoint = True
-    active = active_values(graph, wrt)
+    active = active_values(graph.nodes, wrt)
     seeds = [Value(Spec(v.shape, v.dtype), f"d{v.name}" if v.name else "ct") for v in outputs]
     arrived: dict[Value, Tensor] = {}
     with tracing(recorder), no_grad():

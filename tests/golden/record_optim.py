@@ -20,7 +20,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
         "SGD",
         {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
     ),
-    "sgd upwards": ("SGD", {"lr": 0.1, "momentum": 0.5, "maximize": True}),
+    "sgd upwards": ("SGD", {"lr": 0.002, "momentum": 0.5, "maximize": True}),
     "adam": ("Adam", {"lr": 0.05}),
     "adam with weight decay": ("Adam", {"lr": 0.05, "weight_decay": 0.1}),
     "adam with other averages": ("Adam", {"lr": 0.05, "betas": [0.8, 0.9], "eps": 1e-3}),

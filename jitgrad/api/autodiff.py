@@ -1,0 +1,223 @@
+"""Gradients as functions of functions: `grad`, `value_and_grad`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.dtypes import is_floating
+from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
+from jitgrad.core.tree import Tree, flatten, unflatten
+from jitgrad.tensor.backward import gradients_of
+from jitgrad.tensor.modes import enable_grad, is_grad_enabled
+from jitgrad.tensor.tensor import Tensor, box_tensor
+
+Argnums = int | Sequence[int]
+
+
+def value_and_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that gives the value of `function` and its gradient.
+
+    Parameters
+    ----------
+    function : callable
+        Returns one number (a Tensor or array of one element); with `has_aux`, a pair of it and
+        anything else.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate by; each an array, Tensor, float, or a nested
+        structure of them.
+    has_aux : bool
+        Whether `function` returns a pair.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `function`; returns ``(value, gradient)``, or ``((value, aux),
+        gradient)``. The gradient has the structure, shapes and dtypes of the argument, a tuple of
+        such if `argnums` is a sequence; NumPy arrays where the argument has NumPy arrays.
+
+    Raises
+    ------
+    GradientError
+        If `function` does not return one number, when called.
+    DtypeError
+        If an argument to differentiate by is not floating, when called.
+
+    Examples
+    --------
+    >>> import jitgrad
+    >>> value, slope = jitgrad.value_and_grad(lambda x: x * x)(3.0)
+    >>> float(value), float(slope)
+    (9.0, 6.0)
+    """
+    several = not isinstance(argnums, int)
+    numbers = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+
+    @functools.wraps(function, updated=())
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        parts = _Parts(function, args, numbers)
+        with enable_grad():
+            result = function(*parts.arguments, **kwargs)
+        output, aux = _split_aux(result, has_aux)
+        gradients = parts.gradients(output)
+        value = parts.as_given(output.detach())
+        if has_aux:
+            value = (value, _detached(aux))
+        return value, (gradients if several else gradients[0])
+
+    return differentiated
+
+
+def grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that gives the gradient of `function`.
+
+    Parameters
+    ----------
+    function : callable
+        Returns one number; with `has_aux`, a pair of it and anything else.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate by.
+    has_aux : bool
+        Whether `function` returns a pair.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `function`; returns the gradient as `value_and_grad` does, or
+        ``(gradient, aux)``.
+
+    Raises
+    ------
+    GradientError
+        If `function` does not return one number, when called.
+    DtypeError
+        If an argument to differentiate by is not floating, when called.
+
+    Examples
+    --------
+    >>> import jitgrad
+    >>> float(jitgrad.grad(jitgrad.grad(lambda x: x * x * x))(2.0))
+    12.0
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    @functools.wraps(function, updated=())
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return differentiated
+
+
+class _Parts:
+    """The arguments of one call, those to differentiate by replaced by leaves of their own."""
+
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], numbers: tuple[int, ...]
+    ) -> None:
+        self.arguments = list(args)
+        self.trees: list[Tree] = []
+        self.leaves: list[Tensor] = []
+        self.given: list[Any] = []
+        name = getattr(function, "__name__", "function")
+        for number in numbers:
+            if not -len(args) <= number < len(args):
+                raise ArgumentError(
+                    f"grad: {name} was called with {len(args)} positional arguments",
+                    why=f"argnums asks for number {number}",
+                    do="pass the arguments to differentiate by positionally",
+                )
+            given, tree = flatten(args[number])
+            leaves = [_leaf_of(leaf, number) for leaf in given]
+            self.trees.append(tree)
+            self.given.extend(given)
+            self.leaves.extend(leaves)
+            self.arguments[number] = unflatten(tree, leaves)
+
+    def gradients(self, output: Tensor) -> tuple[Any, ...]:
+        """Return the gradient of `output` in the structure of each argument."""
+        # Whoever differentiates by something around this call needs the gradient recorded.
+        found = gradients_of(
+            [output],
+            self.leaves,
+            [None],
+            retain_graph=None,
+            create_graph=is_grad_enabled(),
+            allow_unused=True,
+        ) if output.requires_grad else [None] * len(self.leaves)
+        results = [
+            _like_given(Tensor.zeros_of(leaf.spec) if ct is None else ct, given)
+            for ct, leaf, given in zip(found, self.leaves, self.given, strict=True)
+        ]
+        remaining = iter(results)
+        return tuple([unflatten(tree, remaining) for tree in self.trees])
+
+    def as_given(self, value: Tensor) -> Any:
+        """Return `value` as an array where all that was given are arrays."""
+        return _like_given(value, self.given[0]) if self.given else value
+
+
+def _leaf_of(leaf: Any, number: int) -> Tensor:
+    """Return a Tensor equal to `leaf` that requires a gradient and follows from it."""
+    if isinstance(leaf, (bool, int)) or not isinstance(leaf, (Tensor, np.ndarray, float)):
+        raise DtypeError(
+            f"grad: argument {number} holds {type(leaf).__name__} {leaf!r}",
+            why="only floats, and arrays and Tensors of floats, can be differentiated by",
+            do="pass a float (1.0 instead of 1), or choose other arguments with argnums",
+        )
+    tensor = box_tensor(leaf)
+    if not is_floating(tensor.dtype):
+        raise DtypeError(
+            f"grad: argument {number} has dtype {tensor.dtype}",
+            why="only floating values vary continuously",
+            do="convert it first, for instance x.astype(float)",
+        )
+    if tensor.requires_grad:
+        # A copy that remembers where it came from, so that outer derivatives go through it.
+        return tensor.clone()
+    return tensor.detach().requires_grad_()
+
+
+def _split_aux(result: Any, has_aux: bool) -> tuple[Tensor, Any]:
+    aux = None
+    if has_aux:
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise GradientError(
+                "grad: with has_aux=True the function must return a pair (value, aux)",
+                why=f"it returned {type(result).__name__}",
+            )
+        result, aux = result
+    if not isinstance(result, Tensor):
+        if not isinstance(result, (float, np.ndarray, np.floating)):
+            raise GradientError(
+                "grad: the function must return one number",
+                why=f"it returned {type(result).__name__}",
+                do="return a Tensor of one element; other results go into aux with has_aux=True",
+            )
+        result = box_tensor(result)
+    if result.numel() != 1:
+        raise GradientError(
+            f"grad: the function returned shape {tuple(result.shape)}",
+            why="a gradient belongs to one number",
+            do="reduce the result, for instance with sum() or mean()",
+        )
+    return result, aux
+
+
+def _detached(aux: Any) -> Any:
+    leaves, tree = flatten(aux)
+    return unflatten(tree, [x.detach() if isinstance(x, Tensor) else x for x in leaves])
+
+
+def _like_given(value: Tensor, given: Any) -> Any:
+    """Return `value` as an array where an array was given, outside of traces."""
+    if isinstance(given, np.ndarray) and isinstance(value._raw, np.ndarray):
+        return value.detach().numpy()
+    return value

@@ -1,0 +1,17 @@
+"""Linear algebra, under PyTorch's names: ``jitgrad.linalg``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jitgrad.ops.all  # noqa: F401 - fills the table
+from jitgrad.core.public import functions_in
+
+_functions = functions_in("linalg")
+globals().update(_functions)
+__all__ = sorted(_functions)
+
+
+def __getattr__(name: str) -> Any:
+    # Reached for what does not exist; tells type checkers that names come from the table.
+    raise AttributeError(f"jitgrad.linalg has no function {name}")

@@ -1,0 +1,66 @@
+"""Neural networks, with PyTorch's names: Modules, layers, losses.
+
+Begin with `module.py`; `functional` has the same as plain functions.
+"""
+
+from jitgrad.nn import functional, init
+from jitgrad.nn.activations import (
+    ELU,
+    GELU,
+    Dropout,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from jitgrad.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
+from jitgrad.nn.linear import Flatten, Identity, Linear
+from jitgrad.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+)
+from jitgrad.nn.module import Module
+from jitgrad.nn.parameter import Parameter
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "HuberLoss",
+    "Identity",
+    "L1Loss",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ParameterList",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "functional",
+    "init",
+]

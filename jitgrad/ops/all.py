@@ -1,0 +1,39 @@
+"""Imports every file of operations, so that the tables of operations and functions are complete."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+import jitgrad.ops.activations
+import jitgrad.ops.aliases
+import jitgrad.ops.arithmetic
+import jitgrad.ops.cast
+import jitgrad.ops.comparison
+import jitgrad.ops.composite
+import jitgrad.ops.contraction
+import jitgrad.ops.creation
+import jitgrad.ops.diagonal
+import jitgrad.ops.einsum
+import jitgrad.ops.exponential
+import jitgrad.ops.extrema
+import jitgrad.ops.indexing
+import jitgrad.ops.joining
+import jitgrad.ops.losses
+import jitgrad.ops.power
+import jitgrad.ops.random
+import jitgrad.ops.rearranging
+import jitgrad.ops.reduction
+import jitgrad.ops.repeating
+import jitgrad.ops.rounding
+import jitgrad.ops.scans
+import jitgrad.ops.selection
+import jitgrad.ops.shape
+import jitgrad.ops.slicing
+import jitgrad.ops.special
+import jitgrad.ops.taking
+import jitgrad.ops.trigonometric  # noqa: F401 - importing is the purpose
+
+for _name in ("linalg", "numpy_protocol"):
+    if importlib.util.find_spec(f"jitgrad.ops.{_name}"):
+        importlib.import_module(f"jitgrad.ops.{_name}")
