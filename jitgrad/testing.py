@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -268,16 +268,40 @@ def assert_close(
     """
     if (rtol is None) != (atol is None):
         raise ArgumentError("assert_close: rtol and atol must be given together")
-    actual_leaves, actual_tree = flatten(actual)
-    expected_leaves, expected_tree = flatten(expected)
-    if actual_tree != expected_tree:
-        raise AssertionError("the values are nested in different ways")
-    for number, (a, b) in enumerate(zip(actual_leaves, expected_leaves, strict=True)):
-        x, y = box_tensor(a).detach().numpy(), box_tensor(b).detach().numpy()
+    pairs = list(_pairs(actual, expected))
+    for number, (a, b) in enumerate(pairs):
+        x, y = (np.asarray(box_tensor(value).detach().numpy()) for value in (a, b))
         wrong = _not_close(x, y, rtol, atol, equal_nan, check_dtype)
         if wrong:
-            place = f"value number {number}: " if len(actual_leaves) > 1 else ""
+            place = f"value number {number}: " if len(pairs) > 1 else ""
             raise AssertionError(place + wrong)
+
+
+def _pairs(actual: Any, expected: Any) -> Iterator[tuple[Any, Any]]:
+    """Return the values to compare; an array is compared with a nested list as a whole."""
+    if _is_value(actual) or _is_value(expected):
+        if actual is None or expected is None:
+            raise AssertionError(f"the values are {actual!r} and {expected!r}")
+        yield actual, expected
+        return
+    (actual_items, actual_keys), (expected_items, expected_keys) = map(_items, (actual, expected))
+    if actual_keys != expected_keys:
+        raise AssertionError("the values are nested in different ways")
+    for a, b in zip(actual_items, expected_items, strict=True):
+        yield from _pairs(a, b)
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, (Tensor, np.ndarray, np.generic, bool, int, float))
+
+
+def _items(value: Any) -> tuple[list[Any], Any]:
+    """Return the elements of a container and what must agree about it."""
+    if isinstance(value, dict):
+        return list(value.values()), list(value)
+    if isinstance(value, (tuple, list)):
+        return list(value), (isinstance(value, tuple), len(value))
+    return [], value
 
 
 def _not_close(

@@ -11,7 +11,7 @@ import numpy as np
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
 from jitgrad.core.tree import Tree, flatten, unflatten
-from jitgrad.tensor.backward import gradients_of
+from jitgrad.tensor.backward import gradients_of, leaves_behind
 from jitgrad.tensor.modes import enable_grad, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
 
@@ -143,21 +143,30 @@ class _Parts:
 
     def gradients(self, output: Tensor) -> tuple[Any, ...]:
         """Return the gradient of `output` in the structure of each argument."""
-        # Whoever differentiates by something around this call needs the gradient recorded.
-        found = gradients_of(
-            [output],
-            self.leaves,
-            [None],
-            retain_graph=None,
-            create_graph=is_grad_enabled(),
-            allow_unused=True,
-        ) if output.requires_grad else [None] * len(self.leaves)
+        found: list[Tensor | None] = [None] * len(self.leaves)
+        if output.requires_grad:
+            found = gradients_of(
+                [output],
+                self.leaves,
+                [None],
+                retain_graph=None,
+                create_graph=is_grad_enabled() and self.others_differentiate(output),
+                allow_unused=True,
+            )
         results = [
             _like_given(Tensor.zeros_of(leaf.spec) if ct is None else ct, given)
             for ct, leaf, given in zip(found, self.leaves, self.given, strict=True)
         ]
         remaining = iter(results)
         return tuple([unflatten(tree, remaining) for tree in self.trees])
+
+    def others_differentiate(self, output: Tensor) -> bool:
+        """Return whether `output` depends on leaves other than those made for this call.
+
+        Whoever made those may differentiate the gradient, which then has to be recorded.
+        """
+        own = {id(leaf) for leaf in self.leaves}
+        return any(id(leaf) not in own for leaf in leaves_behind(output))
 
     def as_given(self, value: Tensor) -> Any:
         """Return `value` as an array where all that was given are arrays."""

@@ -230,10 +230,12 @@ class CompiledFunction:
         random_state = generator_state()
         try:
             captured = self._capture(leaves, tree, has_kwargs, captured_things)
-            changed = variant.environment.changed_by_itself(leaves)
+            changed = variant.environment.changed_by_itself(leaves, captured_things)
             if changed:
                 raise CannotCaptureError(changed)
             variant.tree.add(captured)
+            taken = [s.number for s in variant.tree.inputs.values() if s.kind == "captured"]
+            variant.environment.guard_contents(taken, captured_things)
         except CannotCaptureError as error:
             self._give_up(str(error))
         except PathMismatchError:

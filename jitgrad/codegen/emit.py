@@ -145,6 +145,8 @@ class _Emitter:
         self.names = names
         self.writer = Writer()
         self.sizes: list[int] = []
+        # Python numbers given as arguments, which are no arrays.
+        self.numbers = {v for v in lowered.graph.inputs if v.spec.weak}
         self.extent_names: dict[Extent, str] = {}
         self.prologue: list[str] = []
         self.inlined: dict[Value, str] = {}
@@ -201,7 +203,7 @@ class _Emitter:
         lines = [
             f"{self.scalar_name(v)} = {self.names[v]}[()]"
             for v in self.arguments
-            if v not in self.made_here and v.ndim == 0 and not v.spec.weak
+            if v not in self.made_here and v.ndim == 0 and v not in self.numbers
         ]
         for extent, name in self.extent_names.items():
             lines.append(f"{name} = {self.extent_source(extent)}")
@@ -230,7 +232,7 @@ class _Emitter:
         """Return the name of the variable that holds one element of `value`."""
         name = self.names[value]
         has_array = value in self.storage.buffers or value in self.lowered.graph.inputs
-        return f"{name}_" if has_array and not value.spec.weak else name
+        return f"{name}_" if has_array and value not in self.numbers else name
 
     def buffer_text(self, value: Value, index: tuple[object, ...], loops: list[str]) -> str:
         """Return the text of an element of the buffer of `value`."""
@@ -242,9 +244,12 @@ class _Emitter:
         return self.names[value] + index_text(kept, loops, self.size_parameter)  # type: ignore[arg-type]
 
     def need_buffer(self, buffer: Buffer) -> None:
-        """Make the prologue carve the buffer out of the arena, at its first mention."""
+        """Make the prologue define the buffer, at its first mention."""
         value = buffer.value
-        if buffer.offset < 0 or value in self.arguments or value in self.storage.roots:
+        if value in self.storage.roots:
+            self.need_renamed(value)
+            return
+        if buffer.offset < 0 or value in self.arguments:
             return
         shape = self.shape_text(value, buffer.axes)
         line = f"{self.names[value]} = block(arena, {{offset}}, {shape}, {CAST_NAMES[value.dtype.name]})"
@@ -252,6 +257,14 @@ class _Emitter:
         if not any(existing.startswith(marker) for existing in self.prologue):
             offset = self.size_parameter(buffer.offset)
             self.prologue.append(line.format(offset=offset))
+
+    def need_renamed(self, value: Value) -> None:
+        """Make the prologue show the memory of another value under this one's shape."""
+        source = self.whole(self.storage.roots[value])
+        shape = self.shape_text(value, tuple(range(value.ndim)))
+        line = f"{self.names[value]} = {source}.reshape({shape})"
+        if line not in self.prologue:
+            self.prologue.append(line)
 
     def shape_text(self, value: Value, axes: tuple[int, ...]) -> str:
         parts = [
@@ -269,7 +282,7 @@ class _Emitter:
             return literal(element.number, wanted)
         value = element.value
         have = value.dtype
-        if value.spec.weak:
+        if value in self.numbers:
             # A Python number given as argument: Numba sees a double or a 64-bit integer.
             have = float64 if is_floating(have) else have
             text = self.names[value]
@@ -446,14 +459,9 @@ class _Emitter:
 
     def opaque(self, item: Opaque) -> None:
         step = item.step
-        if isinstance(step, Rename):
-            source = self.whole(step.source)
-            shape = self.shape_text(step.out, tuple(range(step.out.ndim)))
-            self.writer.line(f"{self.names[step.out]} = {source}.reshape({shape})")
-            return
-        assert isinstance(step, MatrixProduct)
-        self.comment(step.node)
-        self.matrix_product(step)
+        if isinstance(step, MatrixProduct):
+            self.comment(step.node)
+            self.matrix_product(step)
 
     def whole(self, value: Value) -> str:
         buffer = self.storage.buffers.get(value)

@@ -55,7 +55,8 @@ def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
 
 def module_source(kernel: KernelText, title: str) -> str:
     """Return the text of a module that holds one kernel: title, imports, function."""
-    words = set(re.findall(r"[A-Za-z_]\w*", kernel.source))
+    code = re.sub(r"#.*", "", kernel.source)
+    words = set(re.findall(r"[A-Za-z_]\w*", code))
     origins: dict[str, list[str]] = {}
     for record in all_intrinsics():
         if record.name in words:

@@ -38,6 +38,7 @@ from jitgrad.ir.walk import producers
 LOOP_PRODUCT_LIMIT = 2048
 
 COPY = Template("{x}")
+PRODUCT = Template("{x} * {y}", boolean="{x} and {y}")
 
 
 @dataclass(eq=False, slots=True)
@@ -249,6 +250,10 @@ class _Lowering:
                 Affine() if size == 1 else i for size, i in zip(stacked, lead, strict=True)
             )
             elements.append(self.element(operand, (*index, *tail)))
+        if inner == 1:
+            # Nothing to add up: an outer product.
+            self.add_statement(Statement(node, out, axes, out_index, tuple(elements), PRODUCT))
+            return
         form = Accumulation("accumulate_sum({acc}, {x})", lambda dtype: 0)
         self.add_statement(
             Statement(node, out, axes, out_index, tuple(elements), form, product=True)

@@ -103,6 +103,13 @@ def scalar_dtype(value: bool | int | float) -> DType:
     return int64 if isinstance(value, int) else _default_float
 
 
+def python_dtype(value: bool | int | float) -> DType:
+    """Return the dtype in which Python itself computes with a number."""
+    if isinstance(value, bool):
+        return bool_
+    return int64 if isinstance(value, int) else float64
+
+
 def promote_dtypes(a: DType, b: DType) -> DType:
     """Return the smallest supported dtype that holds both, a float of either where one floats.
 
@@ -136,6 +143,12 @@ def result_dtype(operands: list[tuple[DType, int, bool]]) -> DType:
     .. [1] PyTorch documentation, "Tensor Attributes", section on type promotion.
     """
     levels: list[DType | None] = [None, None, None]
+    if any(not weak for _, _, weak in operands):
+        # A Python float is a double among its own kind, and of the default dtype among arrays.
+        operands = [
+            (_default_float, n, w) if w and dtype in _FLOATING else (dtype, n, w)
+            for dtype, n, w in operands
+        ]
     for dtype, ndim, weak in operands:
         level = 2 if weak else (0 if ndim else 1)
         held = levels[level]

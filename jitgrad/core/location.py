@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# The demonstration stands in for a user's program.
+_DEMO = _PACKAGE + "demo" + os.sep
 # NumPy calls back into jitgrad through its dispatch protocols; its frames are not the user's.
 _NUMPY = os.sep + "numpy" + os.sep
 
@@ -49,7 +51,8 @@ def user_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not (file.startswith(_PACKAGE) or _NUMPY in file):
+        ours = file.startswith(_PACKAGE) and not file.startswith(_DEMO)
+        if not (ours or _NUMPY in file):
             return frame
         frame = frame.f_back
     return None

@@ -120,7 +120,9 @@ def function_of(primitive: Primitive, doc: str) -> Callable[..., Any]:
     """Return a plain function, with signature and docstring, that calls `primitive`."""
     names = ", ".join(primitive.inputs)
     namespace: dict[str, Any] = {"bind": primitive.__call__}
-    exec(f"def {primitive.name}({names}):\n    return bind({names})", namespace)
+    # A file name within the package, so that its frame is not taken for the user's.
+    source = f"def {primitive.name}({names}):\n    return bind({names})"
+    exec(compile(source, f"{__file__}:{primitive.name}", "exec"), namespace)
     function: Callable[..., Any] = namespace[primitive.name]
     listed = "\n".join(
         f"{name} : array_like\n    Any shape; shapes of several inputs broadcast."

@@ -6,13 +6,14 @@ from jitgrad.intrinsics import (  # noqa: F401 - imported for what they declare
     accumulate,
     arithmetic,
     blas,
+    error_function,
     exponential,
+    gamma,
     hyperbolic,
     inverse_trigonometric,
     logarithm,
     memory,
     power,
-    special,
     trigonometric,
 )
 from jitgrad.intrinsics.declare import INTRINSICS, Intrinsic

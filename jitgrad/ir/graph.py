@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jitgrad.core.dtypes import DType, scalar_dtype
+from jitgrad.core.dtypes import DType, python_dtype
 from jitgrad.core.location import Location
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Shape, Spec
@@ -68,8 +68,8 @@ class Literal:
 
     @property
     def spec(self) -> Spec:
-        """Weak 0-d spec: the number's own dtype counts in promotion only by its category."""
-        return Spec((), scalar_dtype(self.number), weak=True)
+        """Weak 0-d spec, in the dtype in which Python computes."""
+        return Spec((), python_dtype(self.number), weak=True)
 
 
 Operand = Value | Literal

@@ -49,7 +49,9 @@ def run_nodes(nodes: Iterable[Node], environment: dict[Value, Any]) -> None:
     for node in nodes:
         arrays = [read_operand(operand, environment) for operand in node.inputs]
         outputs = evaluate_primitive(node.primitive, arrays, node.params)
-        environment.update(zip(node.outputs, outputs, strict=True))
+        for value, output in zip(node.outputs, outputs, strict=True):
+            # What comes of Python numbers alone stays one, as promotion depends on it.
+            environment[value] = output.item() if value.spec.weak else output
 
 
 def read_operand(operand: Operand, environment: Mapping[Value, Any]) -> Any:

@@ -225,7 +225,7 @@ def layer_norm(
 _HERE = functions_in("nn.functional")
 globals().update(_HERE)
 
-__all__ = sorted(_HERE)  # noqa: PLE0605 - as long as the table
+__all__ = sorted(_HERE)
 
 
 def __getattr__(name: str) -> Any:

@@ -198,9 +198,7 @@ def _fans(operation: str, tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1] * field, tensor.shape[0] * field
 
 
-def _kaiming_std(
-    operation: str, tensor: Tensor, a: float, mode: str, nonlinearity: str
-) -> float:
+def _kaiming_std(operation: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
         raise ArgumentError(
             f"{operation}: mode is {mode!r}", why='it must be "fan_in" or "fan_out"'

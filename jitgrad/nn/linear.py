@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from jitgrad.ops.activations import linear
 from jitgrad.nn.init import kaiming_uniform_, uniform_
 from jitgrad.nn.module import Module
 from jitgrad.nn.parameter import Parameter
+from jitgrad.ops.activations import linear
 from jitgrad.ops.creation import zeros
 from jitgrad.ops.rearranging import flatten
 

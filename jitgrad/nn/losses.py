@@ -13,10 +13,10 @@ from jitgrad.ops.losses import (
     mse_loss,
     nll_loss,
 )
-from jitgrad.tensor.tensor import Tensor
+from jitgrad.tensor.tensor import box_tensor
 
 if TYPE_CHECKING:
-    from jitgrad.tensor.tensor import ArrayLike
+    from jitgrad.tensor.tensor import ArrayLike, Tensor
 
 
 class _Loss(Module):
@@ -27,8 +27,7 @@ class _Loss(Module):
         self.reduction = reduction
 
     def _register_weight(self, name: str, weight: ArrayLike | None) -> None:
-        given = weight is None or isinstance(weight, Tensor)
-        self.register_buffer(name, weight if given else Tensor(weight))
+        self.register_buffer(name, None if weight is None else box_tensor(weight))
 
 
 class MSELoss(_Loss):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
@@ -47,9 +47,6 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.detach().numpy(), self.requires_grad, self.grad)
-
     def convert_(self, dtype: npt.DTypeLike) -> Parameter:
         """Change the dtype of the values and of the gradient, and return the parameter itself.
 
@@ -72,10 +69,3 @@ class Parameter(Tensor):
         if grad is not None:
             self.grad = Tensor(grad.detach().numpy().astype(wanted))
         return self
-
-
-def _rebuilt(array: Any, requires_grad: bool, grad: Tensor | None) -> Parameter:
-    """Return what was pickled or deep-copied; whoever copies has copied the arguments already."""
-    parameter = Parameter(array, requires_grad)
-    parameter.grad = grad
-    return parameter

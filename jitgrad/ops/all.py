@@ -13,13 +13,17 @@ import jitgrad.ops.comparison
 import jitgrad.ops.composite
 import jitgrad.ops.contraction
 import jitgrad.ops.creation
+import jitgrad.ops.decompositions
+import jitgrad.ops.determinants
 import jitgrad.ops.diagonal
 import jitgrad.ops.einsum
 import jitgrad.ops.exponential
 import jitgrad.ops.extrema
 import jitgrad.ops.indexing
 import jitgrad.ops.joining
+import jitgrad.ops.linalg
 import jitgrad.ops.losses
+import jitgrad.ops.norms
 import jitgrad.ops.power
 import jitgrad.ops.random
 import jitgrad.ops.rearranging

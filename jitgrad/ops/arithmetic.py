@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.core.dtypes import promote_dtypes
+from jitgrad.core.dtypes import is_floating, promote_dtypes
 from jitgrad.core.errors import ArgumentError
 from jitgrad.core.primitive import Primitive, Template, partials
 from jitgrad.core.public import public
 from jitgrad.core.spec import Spec
 from jitgrad.ops.cast import convert
 from jitgrad.ops.families import elementwise, reals
+from jitgrad.ops.naming import shown_as
 from jitgrad.ops.rounding import absolute, floor_divide, sign, trunc
 
 if TYPE_CHECKING:
@@ -177,9 +178,9 @@ def div_(x: ArrayLike, y: ArrayLike, *, rounding_mode: str | None = None) -> Ten
     if rounding_mode is None:
         result = div(x, y)
     elif rounding_mode == "floor":
-        result = floor_divide(x, y)
+        result = shown_as("DivBackward2", floor_divide(x, y))
     elif rounding_mode == "trunc":
-        result = _divide_towards_zero(add(x, 0), add(y, 0))
+        result = shown_as("DivBackward2", _divide_towards_zero(x, y))
     else:
         raise ArgumentError(
             f"div: there is no rounding mode {rounding_mode!r}",
@@ -189,8 +190,10 @@ def div_(x: ArrayLike, y: ArrayLike, *, rounding_mode: str | None = None) -> Ten
 
 
 def _divide_towards_zero(x: Any, y: Any) -> Any:
-    if x.dtype.kind == "f" or y.dtype.kind == "f":
+    downwards = floor_divide(x, y)
+    if is_floating(downwards.dtype):
         return trunc(div(x, y))
+    # Whole numbers without the detour over floats, which would round large ones.
     return mul(mul(sign(x), sign(y)), floor_divide(absolute(x), absolute(y)))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jitgrad.core.dtypes import DType, as_dtype, float32
+from jitgrad.core.dtypes import DType, as_dtype, bool_, float32, float64, int32, int64
 from jitgrad.core.primitive import (
     IndexMap,
     Primitive,
@@ -17,7 +18,7 @@ from jitgrad.core.primitive import (
     register,
     transposes,
 )
-from jitgrad.core.public import public
+from jitgrad.core.public import public, publish
 from jitgrad.core.spec import Spec
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
 
 def _samples(rng: np.random.Generator) -> list[Sample]:
-    return [Sample((rng.uniform(-3, 3, shape),), {"dtype": float32}) for shape in [(), (0,), (3, 4)]]
+    return [
+        Sample((rng.uniform(-3, 3, shape),), {"dtype": float32}) for shape in [(), (0,), (3, 4)]
+    ]
 
 
-cast = register(
+cast: Primitive = register(
     Primitive(
         "cast",
         ("x",),
@@ -43,7 +46,7 @@ cast = register(
     )
 )
 
-stop_gradient = register(
+stop_gradient: Primitive = register(
     Primitive(
         "stop_gradient",
         ("x",),
@@ -82,4 +85,42 @@ def to(x: Tensor, dtype: npt.DTypeLike) -> Tensor:
         `x` itself where it has that dtype already. Gradients come back in the dtype of `x`.
     """
     wanted: Any = getattr(dtype, "dtype", dtype) if not isinstance(dtype, type) else dtype
-    return convert(x, as_dtype(wanted))
+    result: Tensor = convert(x, as_dtype(wanted))
+    return result
+
+
+def _converter(name: str, dtype: DType) -> Callable[[Any], Any]:
+    def converted(x: Any) -> Any:
+        return convert(x, dtype)
+
+    converted.__name__ = name
+    converted.__doc__ = (
+        f"Return `x` in {dtype.name}, `x` itself where it has that dtype already.\n\n"
+        "Parameters\n----------\nx : Tensor\n    Any shape.\n\n"
+        f"Returns\n-------\nTensor\n    In {dtype.name}.\n"
+    )
+    return converted
+
+
+for _name, _dtype in {
+    "float": float32, "double": float64, "int": int32, "long": int64, "bool": bool_
+}.items():  # fmt: skip
+    publish(_converter(_name, _dtype), _name, namespace="Tensor")
+
+
+@public(namespace="Tensor")
+def type_as(x: Tensor, other: Tensor) -> Tensor:
+    """Return `x` in the dtype of `other`.
+
+    Parameters
+    ----------
+    x, other : Tensor
+        Any shapes.
+
+    Returns
+    -------
+    Tensor
+        `x` itself where it has that dtype already.
+    """
+    result: Tensor = convert(x, other.dtype)
+    return result

@@ -72,7 +72,7 @@ def _samples(rng: np.random.Generator) -> list[Sample]:
 
 
 # Matrices and stacks of matrices only; vectors get their axes in `matmul`.
-matmul_stack = register(
+matmul_stack: Primitive = register(
     Primitive(
         "matmul",
         ("x", "y"),
@@ -121,7 +121,8 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Tensor:
             do="multiply by a number with *",
         )
     _check_inner("matmul", tuple(a.shape), tuple(b.shape))
-    return _product(a, b)
+    result: Tensor = _product(a, b)
+    return result
 
 
 def _product(a: Any, b: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from operator import index as as_integer
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from jitgrad.core.primitive import (
     register,
     transposes,
 )
-from jitgrad.core.public import public
+from jitgrad.core.public import public, publish
 from jitgrad.core.spec import Shape, Spec
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 Number = bool | int | float
 
-full_primitive = register(
+full_primitive: Primitive = register(
     Primitive(
         "full",
         (),
@@ -55,7 +56,7 @@ full_primitive = register(
     )
 )
 
-arange_primitive = register(
+arange_primitive: Primitive = register(
     Primitive(
         "arange",
         (),
@@ -76,7 +77,7 @@ arange_primitive = register(
     )
 )
 
-linspace_primitive = register(
+linspace_primitive: Primitive = register(
     Primitive(
         "linspace",
         (),
@@ -93,7 +94,7 @@ linspace_primitive = register(
     )
 )
 
-eye_primitive = register(
+eye_primitive: Primitive = register(
     Primitive(
         "eye",
         (),
@@ -110,7 +111,7 @@ eye_primitive = register(
     )
 )
 
-clone_primitive = register(
+clone_primitive: Primitive = register(
     Primitive(
         "clone",
         ("x",),
@@ -149,7 +150,7 @@ def shape_of_size(operation: str, size: tuple[Any, ...]) -> Shape:
     return shape
 
 
-def floating_or_default(dtype: npt.DTypeLike) -> DType:
+def floating_or_default(dtype: npt.DTypeLike | None) -> DType:
     """Return `dtype` as a supported dtype, the default one for None."""
     return get_default_dtype() if dtype is None else as_dtype(dtype)
 
@@ -165,7 +166,7 @@ def _filled(shape: Shape, value: Number, dtype: DType, requires_grad: bool) -> T
 
 
 @public(method=False)
-def zeros(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def zeros(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return zeros.
 
     Parameters
@@ -186,7 +187,7 @@ def zeros(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) 
 
 
 @public(method=False)
-def ones(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return ones.
 
     Parameters
@@ -207,7 +208,7 @@ def ones(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) -
 
 
 @public(method=False)
-def empty(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def empty(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return a Tensor whose values don't matter; they are zeros, so that runs can be repeated.
 
     Parameters
@@ -232,7 +233,7 @@ def full(
     size: int | tuple[int, ...],
     fill_value: Any,
     *,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a Tensor filled with one value.
@@ -271,7 +272,9 @@ def full(
 
 
 @public(method=False)
-def zeros_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: ArrayLike, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Return zeros of the shape of `x`.
 
     Parameters
@@ -292,7 +295,9 @@ def zeros_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool
 
 
 @public(method=False)
-def ones_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: ArrayLike, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Return ones of the shape of `x`.
 
     Parameters
@@ -313,7 +318,9 @@ def ones_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool 
 
 
 @public(method=False)
-def empty_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    x: ArrayLike, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Return a Tensor of the shape of `x` whose values don't matter: zeros, as of `empty`.
 
     Parameters
@@ -335,7 +342,11 @@ def empty_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool
 
 @public(method=False)
 def full_like(
-    x: ArrayLike, fill_value: Any, *, dtype: npt.DTypeLike = None, requires_grad: bool = False
+    x: ArrayLike,
+    fill_value: Any,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return a Tensor of the shape of `x`, filled with one value.
 
@@ -362,7 +373,7 @@ def full_like(
 
 @public(method=False)
 def eye(
-    n: int, m: int | None = None, *, dtype: npt.DTypeLike = None, requires_grad: bool = False
+    n: int, m: int | None = None, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a matrix with ones on the diagonal and zeros elsewhere.
 
@@ -393,7 +404,7 @@ def arange(
     end: Any = None,
     step: Any = 1,
     *,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return the numbers from `start` in steps of `step`, up to but not including `end`.
@@ -445,7 +456,7 @@ def arange(
 def _number(operation: str, value: Any) -> int | float:
     """Return a Python number for a number, a NumPy scalar or a 0-d Tensor."""
     if isinstance(value, Boxed | np.generic | np.ndarray):
-        value = value.item()
+        value = value.item()  # type: ignore[union-attr]
     if not isinstance(value, int | float):
         raise DtypeError(f"{operation}: {type(value).__name__} is no number")
     return int(value) if isinstance(value, bool) else value
@@ -457,7 +468,7 @@ def linspace(
     end: Any,
     steps: int,
     *,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return numbers at equal distances from `start` to `end`, both included.
@@ -501,6 +512,22 @@ def clone(x: ArrayLike) -> Tensor:
     """
     result: Tensor = clone_primitive(box(x))
     return result
+
+
+def _new(name: str, function: Callable[..., Any]) -> None:
+    """Publish the method ``x.new_zeros(...)``: as `function`, in the dtype of `x` by default."""
+
+    def made(x: Tensor, *args: Any, dtype: npt.DTypeLike | None = None, **kwargs: Any) -> Any:
+        return function(*args, dtype=x.dtype if dtype is None else dtype, **kwargs)
+
+    made.__doc__ = f"Return `{name}` of these sizes, in the dtype of this Tensor."
+    publish(made, f"new_{name}", namespace="Tensor")
+
+
+_new("zeros", zeros)
+_new("ones", ones)
+_new("empty", empty)
+_new("full", full)
 
 
 def check_floating(operation: str, dtype: DType) -> None:

@@ -62,7 +62,7 @@ def _cofactor_vjp(ct: Any, a: Any, out: Any) -> Any:
     return sub(mul(inner, turned), crossed)
 
 
-cofactor = register(
+cofactor: Primitive = register(
     Primitive(
         "cofactor",
         ("a",),
@@ -76,7 +76,7 @@ cofactor = register(
     )
 )
 
-det_primitive = register(
+det_primitive: Primitive = register(
     Primitive(
         "det",
         ("a",),
@@ -120,7 +120,7 @@ def _slogdet_infer(a: Spec) -> tuple[Spec, ...]:
     return Spec(a.shape[:-2], a.dtype), Spec(a.shape[:-2], a.dtype)
 
 
-slogdet_primitive = register(
+slogdet_primitive: Primitive = register(
     Primitive(
         "slogdet",
         ("a",),

@@ -105,7 +105,7 @@ def _samples(kind: str) -> Any:
     return make
 
 
-diagonal_primitive = register(
+diagonal_primitive: Primitive = register(
     Primitive(
         "diagonal",
         ("x",),
@@ -127,7 +127,7 @@ diagonal_primitive = register(
     )
 )
 
-diagonal_transpose = register(
+diagonal_transpose: Primitive = register(
     Primitive(
         "diagonal_transpose",
         ("ct",),
@@ -143,7 +143,7 @@ diagonal_transpose = register(
     )
 )
 
-diagonal_update = register(
+diagonal_update: Primitive = register(
     Primitive(
         "diagonal_update",
         ("base", "part"),

@@ -10,11 +10,12 @@ import numpy as np
 from jitgrad.core.dtypes import (
     DType,
     bool_,
+    float64,
     get_default_dtype,
     int64,
     is_floating,
+    python_dtype,
     result_dtype,
-    scalar_dtype,
 )
 from jitgrad.core.errors import DtypeError, ShapeError
 from jitgrad.core.primitive import (
@@ -114,6 +115,8 @@ def elementwise(
         if result == "bool":
             return Spec(shape, bool_, weak)
         dtype = promoted_dtype([specs[i] for i in kept], result)
+        if weak and is_floating(dtype):
+            dtype = float64
         if refuse_bool and dtype == bool_:
             raise DtypeError(f"{name}: booleans are not taken", do=refuse_bool)
         return Spec(shape, dtype, weak)
@@ -190,7 +193,7 @@ def _promoted(args: Sequence[Any], kept: list[int], result: Result) -> list[Arra
 
 
 def _weak_array(number: Any) -> Array:
-    return np.asarray(number, scalar_dtype(number))
+    return np.asarray(number, python_dtype(number))
 
 
 # -- reductions ----------------------------------------------------------------------------

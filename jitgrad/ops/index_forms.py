@@ -83,7 +83,7 @@ def _classify_tensor(item: Any) -> Any:
 
 def _array_of(item: Any) -> Any:
     if isinstance(item, list | tuple):
-        item = [i.tolist() if isinstance(i, Boxed) else i for i in item]
+        item = [i.tolist() if isinstance(i, Boxed) else i for i in item]  # type: ignore[attr-defined]
     try:
         array = np.asarray(item)
     except (ValueError, TypeError):

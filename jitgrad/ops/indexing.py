@@ -19,6 +19,7 @@ from jitgrad.core.spec import Shape
 from jitgrad.ops.arithmetic import add, mul
 from jitgrad.ops.cast import convert
 from jitgrad.ops.index_forms import Advanced, split_index, stack_indices
+from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import broadcast_to, reshape_to
 from jitgrad.ops.slicing import Index, pick, slice_primitive, slice_update, whole_index
 from jitgrad.ops.taking import (
@@ -39,7 +40,8 @@ def get_item(x: Any, index: Any) -> Any:
     """Return ``x[index]``, as NumPy defines it; a view where the index is basic."""
     basic, advanced = split_index(x, index)
     if advanced is None:
-        return slice_primitive(x, index=basic)
+        part = slice_primitive(x, index=basic)
+        return shown_as("SelectBackward0", part) if type(index) is int else part
     return take(pick(x, basic), advanced.indices, axes=advanced.axes)
 
 
@@ -152,9 +154,9 @@ def gather(x: ArrayLike, dim: int, index: ArrayLike) -> Tensor:
     axis = normalize_axis("gather", dim, value.ndim)
     if not value.shape and not places.shape:
         one = gather_primitive(reshape_to(value, (1,)), reshape_to(places, (1,)), axis=0)
-        result: Tensor = reshape_to(one, ())
-        return result
-    result = gather_primitive(value, places, axis=axis)
+        single: Tensor = reshape_to(one, ())
+        return single
+    result: Tensor = gather_primitive(value, places, axis=axis)
     return result
 
 
@@ -223,8 +225,8 @@ def index_select(x: ArrayLike, dim: int, index: ArrayLike) -> Tensor:
     """
     value = box(x)
     axis = normalize_axis("index_select", dim, value.ndim)
-    result: Tensor = take(value, _index_vector("index_select", index), axes=(axis,))
-    return result
+    taken = take(value, _index_vector("index_select", index), axes=(axis,))
+    return shown_as("IndexSelectBackward0", taken)
 
 
 def _index_vector(operation: str, index: Any) -> Any:
@@ -266,8 +268,8 @@ def index_add(
     shape = tuple(value.shape)
     part = fit_value(source, taken_shape(shape, tuple(places.shape), (axis,)), value.dtype)
     part = part if alpha == 1 else mul(part, alpha)
-    result: Tensor = add(value, take_transpose(part, places, shape=shape, axes=(axis,)))
-    return result
+    added = take_transpose(part, places, shape=shape, axes=(axis,))
+    return shown_as("IndexAddBackward0", add(value, added))
 
 
 @public(inplace=True)
@@ -364,12 +366,14 @@ def scatter(x: ArrayLike, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
     shape = tuple(places.shape)
     check_gather("scatter", tuple(value.shape), shape, axis)
     if not shape:
-        return scatter(reshape_to(value, (1,)), 0, reshape_to(places, (1,)), src).reshape(())
+        one = scatter(reshape_to(value, (1,)), 0, reshape_to(places, (1,)), src)
+        single: Tensor = reshape_to(one, ())
+        return single
     part = _source_part("scatter", src, shape, value)
     grid: list[Any] = list(np.ogrid[tuple(slice(0, n) for n in shape)])
     grid[axis] = places
-    result: Tensor = put(value, stack_indices(grid), part, axes=tuple(range(len(shape))))
-    return result
+    written = put(value, stack_indices(grid), part, axes=tuple(range(len(shape))))
+    return shown_as("ScatterBackward0", written)
 
 
 @public(inplace=True)
@@ -404,10 +408,12 @@ def scatter_add(x: ArrayLike, dim: int, index: ArrayLike, src: ArrayLike) -> Ten
     check_gather("scatter_add", tuple(value.shape), tuple(places.shape), axis)
     part = _source_part("scatter_add", src, tuple(places.shape), value)
     if not value.shape:
-        return scatter_add(reshape_to(value, (1,)), 0, reshape_to(places, (1,)), part).reshape(())
+        part = reshape_to(part, (1,))
+        one = scatter_add(reshape_to(value, (1,)), 0, reshape_to(places, (1,)), part)
+        single: Tensor = reshape_to(one, ())
+        return single
     added = gather_transpose(part, places, shape=tuple(value.shape), axis=axis)
-    result: Tensor = add(value, added)
-    return result
+    return shown_as("ScatterAddBackward0", add(value, added))
 
 
 @public(inplace=True)
@@ -455,8 +461,8 @@ def masked_select(x: ArrayLike, mask: ArrayLike) -> Tensor:
             f"masked_select: the mask has dtype {chosen.dtype}", why="it must be bool"
         )
     shape = broadcast_shapes("masked_select", tuple(value.shape), tuple(chosen.shape))
-    result: Tensor = get_item(broadcast_to(value, shape), broadcast_to(chosen, shape))
-    return result
+    taken = get_item(broadcast_to(value, shape), broadcast_to(chosen, shape))
+    return shown_as("MaskedSelectBackward0", taken)
 
 
 @public()

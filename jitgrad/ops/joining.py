@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.core.bind import Boxed, box
+from jitgrad.core.bind import box
 from jitgrad.core.dtypes import result_dtype
-from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
+from jitgrad.core.errors import ArgumentError, DtypeError, IndexingError, ShapeError
 from jitgrad.core.primitive import External, Primitive, Sample, register, vjps
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.index_forms import split_index
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import reshape_to
 from jitgrad.ops.slicing import Index, slice_primitive, whole_index
@@ -79,7 +80,7 @@ def _cat_samples(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
-cat_primitive = register(
+cat_primitive: Primitive = register(
     Primitive(
         "cat",
         ("*xs",),
@@ -96,8 +97,6 @@ cat_primitive = register(
 
 
 def _boxed(operation: str, tensors: Any) -> list[Any]:
-    if isinstance(tensors, Boxed | np.ndarray):
-        return [box(part) for part in tensors]
     try:
         values = [box(x) for x in tensors]
     except TypeError:
@@ -415,3 +414,69 @@ def unbind(x: ArrayLike, dim: int = 0) -> tuple[Tensor, ...]:
             for i in range(size)
         ]
     )
+
+
+@public()
+def narrow(x: ArrayLike, dim: int, start: int, length: int) -> Tensor:
+    """Return `length` neighbouring slices of `x` along an axis, from `start` on.
+
+    Parameters
+    ----------
+    x : array_like
+        At least one axis.
+    dim : int
+        The axis.
+    start : int
+        The first one; from the end where negative.
+    length : int
+        How many.
+
+    Returns
+    -------
+    Tensor
+        A view of `x`.
+
+    Raises
+    ------
+    IndexingError
+        If there are not so many.
+    """
+    value = box(x)
+    axis, size = _cut_axis("narrow", value, dim)
+    first, count = as_integer(start), as_integer(length)
+    first += size if first < 0 else 0
+    if not (0 <= first <= size and 0 <= count <= size - first):
+        raise IndexingError(
+            f"narrow: {count} slices from {start} on are not in axis {axis} of size {size}"
+        )
+    index = range_of(tuple(value.shape), axis, first, count)
+    return shown_as("NarrowBackward0", slice_primitive(value, index=index))
+
+
+@public()
+def select(x: ArrayLike, dim: int, index: int) -> Tensor:
+    """Return one slice of `x` along an axis, which disappears.
+
+    Parameters
+    ----------
+    x : array_like
+        At least one axis.
+    dim : int
+        The axis.
+    index : int
+        Which one; from the end where negative.
+
+    Returns
+    -------
+    Tensor
+        A view of `x`.
+
+    Raises
+    ------
+    IndexingError
+        If there is none.
+    """
+    value = box(x)
+    axis, _ = _cut_axis("select", value, dim)
+    basic, _ = split_index(value, (*[slice(None)] * axis, as_integer(index)))
+    return shown_as("SelectBackward0", slice_primitive(value, index=basic))

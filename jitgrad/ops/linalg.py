@@ -27,6 +27,7 @@ from jitgrad.ops.arithmetic import add, mul, neg, sub
 from jitgrad.ops.cast import convert
 from jitgrad.ops.contraction import matmul_stack, swap_last_axes
 from jitgrad.ops.diagonal import diagonal_primitive, diagonal_transpose, tril, triu
+from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import reshape_to
 
 if TYPE_CHECKING:
@@ -79,10 +80,14 @@ def check_square(operation: str, shape: Shape) -> None:
         )
 
 
-def _attempt(
-    operation: str, problem: str, do: str, function: Callable[..., Any], *args: Any
-) -> Any:
-    """Return what a function of NumPy gives, its LinAlgError turned into ours."""
+def attempt(operation: str, problem: str, do: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Return what a function of NumPy gives.
+
+    Raises
+    ------
+    LinAlgError
+        In place of NumPy's.
+    """
     try:
         return function(*args)
     except np.linalg.LinAlgError as error:
@@ -128,7 +133,7 @@ def _solve_infer(a: Spec, b: Spec) -> Spec:
 
 
 def _solve_eager(a: Any, b: Any) -> Any:
-    return _attempt(
+    return attempt(
         "solve",
         "the matrix is singular",
         "use jitgrad.linalg.lstsq or pinv, or add a multiple of the identity",
@@ -153,7 +158,7 @@ def _system_samples(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
-solve_primitive = register(
+solve_primitive: Primitive = register(
     Primitive(
         "solve",
         ("a", "b"),
@@ -212,11 +217,11 @@ def solve(A: ArrayLike, B: ArrayLike, *, left: bool = True) -> Tensor:
     result = solve_primitive(a, b)
     if vector:
         result = reshape_to(result, tuple(result.shape[:-1]))
-    return result
+    return shown_as("LinalgSolveExBackward0", result)
 
 
 def _invert(a: Any) -> Any:
-    return _attempt(
+    return attempt(
         "inv",
         "the matrix is singular",
         "use jitgrad.linalg.pinv, or add a multiple of the identity",
@@ -259,7 +264,7 @@ def _inverse_vjp(ct: Any, out: Any) -> Any:
     return neg(matmul_stack(matmul_stack(turned, ct), turned))
 
 
-inv_primitive = register(
+inv_primitive: Primitive = register(
     Primitive(
         "inv",
         ("a",),
@@ -317,7 +322,7 @@ def _triangular_eager(a: Any, b: Any, lower: bool, transpose: bool, unit: bool) 
     if result.size == 0:
         return result
     for place in np.ndindex(batch):
-        result[place] = _attempt(
+        result[place] = attempt(
             "solve_triangular",
             "the matrix is singular",
             "its diagonal must have no zero",
@@ -359,7 +364,7 @@ def _triangular_samples(rng: np.random.Generator) -> list[Sample]:
     return samples
 
 
-triangular_solve = register(
+triangular_solve: Primitive = register(
     Primitive(
         "triangular_solve",
         ("a", "b"),
@@ -421,7 +426,7 @@ def solve_triangular(
 
 def _cholesky_eager(a: Any) -> Any:
     symmetric = (a + np.swapaxes(a, -1, -2)) * a.dtype.type(0.5)
-    return _attempt(
+    return attempt(
         "cholesky",
         "the matrix is not positive definite",
         "check that it is symmetric; add a small multiple of the identity",
@@ -452,7 +457,7 @@ def _positive_samples(rng: np.random.Generator) -> list[Sample]:
     return samples
 
 
-cholesky_primitive = register(
+cholesky_primitive: Primitive = register(
     Primitive(
         "cholesky",
         ("a",),

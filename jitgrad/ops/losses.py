@@ -68,6 +68,13 @@ def reduced_losses(operation: str, losses: Any, reduction: str) -> Any:
 
 
 def same_shapes(operation: str, x: Any, target: Any) -> None:
+    """Raise the error of a loss whose input and target have different shapes.
+
+    Raises
+    ------
+    ShapeError
+        If they have.
+    """
     if tuple(x.shape) != tuple(target.shape):
         raise ShapeError(
             f"{operation}: the target has shape {tuple(target.shape)}",
@@ -121,7 +128,9 @@ def binary_cross_entropy_with_logits(
         losses = (1.0 - targets) * logits + factor * softplus_primitive(-logits)
     if weight is not None:
         losses = losses * weight
-    return shown_as("BinaryCrossEntropyWithLogitsBackward0", reduced_losses(operation, losses, reduction))
+    return shown_as(
+        "BinaryCrossEntropyWithLogitsBackward0", reduced_losses(operation, losses, reduction)
+    )
 
 
 @public(method=False, namespace="nn.functional")
@@ -415,7 +424,10 @@ def _soft_targets(
     if weight is not None:
         products = products * _along(box(weight), axis, log_probabilities.ndim)
     losses = -sum_over(products, axes=(axis,), keepdims=False)
-    return shown_as("DivBackward1", reduced_losses("cross_entropy", losses, reduction))
+    return shown_as(
+        "DivBackward1" if reduction == "mean" else "NegBackward0",
+        reduced_losses("cross_entropy", losses, reduction),
+    )
 
 
 def _along(vector: Any, axis: int, ndim: int) -> Any:

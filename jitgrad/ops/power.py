@@ -213,7 +213,8 @@ def pow(x: ArrayLike, exponent: ArrayLike) -> Tensor:
     base: Any = x if isinstance(x, _NUMBERS) else box(x)
     power_of = box(exponent)
     if is_floating(result_dtype([_operand(base), _operand(power_of)])):
-        result = power(base, power_of)
+        name = "PowBackward2" if isinstance(base, _NUMBERS) else "PowBackward1"
+        result = shown_as(name, power(base, power_of))
     else:
         result = integer_power(base, power_of)
     return result

@@ -168,7 +168,7 @@ random_permutation = _drawn(
 
 
 @public(method=False)
-def rand(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def rand(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return random numbers that are equally likely anywhere from 0 to 1.
 
     Parameters
@@ -191,7 +191,7 @@ def rand(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) -
 
 
 @public(method=False)
-def randn(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def randn(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Return random numbers with the standard normal distribution.
 
     Parameters
@@ -214,7 +214,9 @@ def randn(*size: Any, dtype: npt.DTypeLike = None, requires_grad: bool = False) 
 
 
 @public(method=False)
-def rand_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    x: ArrayLike, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Return random numbers as of `rand`, in the shape and dtype of `x`.
 
     Parameters
@@ -237,7 +239,9 @@ def rand_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool 
 
 
 @public(method=False)
-def randn_like(x: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    x: ArrayLike, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Return random numbers as of `randn`, in the shape and dtype of `x`.
 
     Parameters

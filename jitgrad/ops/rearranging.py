@@ -167,6 +167,9 @@ def flatten(x: ArrayLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     last = normalize_axis("flatten", end_dim, len(shape))
     if first > last:
         raise ShapeError(f"flatten: axis {first} comes after axis {last}")
+    if first == last and shape:
+        unchanged: Tensor = value
+        return unchanged
     merged = math.prod(shape[first : last + 1])
     return reshape(value, (*shape[:first], merged, *shape[last + 1 :]))
 
@@ -325,7 +328,7 @@ def t(x: ArrayLike) -> Tensor:
             why="the transpose of a matrix is meant",
             do="use x.mT for stacks of matrices, or permute",
         )
-    return transpose(value, 0, 1) if value.ndim == 2 else shown_as("TBackward0", view_of(value))
+    return shown_as("TBackward0", transpose(value, 0, 1) if value.ndim == 2 else view_of(value))
 
 
 def view_of(x: Any) -> Any:
@@ -476,6 +479,24 @@ def broadcast_tensors(*tensors: ArrayLike) -> tuple[Tensor, ...]:
 
 
 @public(namespace="Tensor")
+def is_contiguous(x: Tensor) -> bool:
+    """Return whether the elements lie in memory in their order, one after the other.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+
+    Returns
+    -------
+    bool
+        True too where nothing is known of the memory: while a function is traced.
+    """
+    raw = x._raw
+    return bool(raw.flags.c_contiguous) if isinstance(raw, np.ndarray) else True
+
+
+@public(namespace="Tensor")
 def contiguous(x: Tensor) -> Tensor:
     """Return the Tensor itself if its elements lie in order in memory, else a copy where they do.
 
@@ -489,8 +510,7 @@ def contiguous(x: Tensor) -> Tensor:
     Tensor
         Equal to `x`.
     """
-    raw = x._raw
-    if isinstance(raw, np.ndarray) and not raw.flags.c_contiguous:
+    if not is_contiguous(x):
         result: Tensor = clone_primitive(x)
         return result
     return x

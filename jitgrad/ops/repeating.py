@@ -275,7 +275,7 @@ def repeat_interleave(x: ArrayLike, repeats: ArrayLike, dim: int | None = None) 
     else:
         axis = normalize_axis("repeat_interleave", dim, value.ndim)
     size = value.shape[axis]
-    counts = np.asarray(repeats.numpy() if isinstance(repeats, Boxed) else repeats)  # type: ignore[attr-defined]
+    counts = np.asarray(repeats.numpy() if isinstance(repeats, Boxed) else repeats)
     if counts.dtype.kind not in "iu":
         raise DtypeError(f"repeat_interleave: the repeats have dtype {counts.dtype}, not int")
     if counts.size not in (1, size) or counts.ndim > 1:

@@ -11,6 +11,7 @@ from jitgrad.core.bind import box
 from jitgrad.core.primitive import Template, partials
 from jitgrad.core.public import public
 from jitgrad.ops.families import elementwise, reals
+from jitgrad.ops.naming import shown_as
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
@@ -139,13 +140,13 @@ def round_(x: ArrayLike, *, decimals: int = 0) -> Tensor:
         Its derivative is zero everywhere.
     """
     value = box(x)
-    result: Tensor
-    if decimals == 0:
-        result = round_half_even(value)
-    elif decimals > 0:
-        result = round_half_even(value * 10.0**decimals) / 10.0**decimals
-    else:
-        result = round_half_even(value / 10.0**-decimals) * 10.0**-decimals
+    if decimals > 0:
+        scaled = round_half_even(value * 10.0**decimals) / 10.0**decimals
+        return shown_as("RoundBackward1", scaled)
+    if decimals < 0:
+        scaled = round_half_even(value / 10.0**-decimals) * 10.0**-decimals
+        return shown_as("RoundBackward1", scaled)
+    result: Tensor = round_half_even(value)
     return result
 
 
@@ -162,5 +163,4 @@ def frac(x: ArrayLike) -> Tensor:
     Tensor, shape and dtype of `x`
     """
     value = box(x)
-    result: Tensor = value - trunc(value)
-    return result
+    return shown_as("FracBackward0", value - trunc(value))

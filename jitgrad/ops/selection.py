@@ -97,6 +97,8 @@ def where(
             why="only booleans say which side to take",
             do="compare it, for instance x != 0",
         )
+    if isinstance(x, (bool, int, float)) and isinstance(y, (bool, int, float)):
+        x = box(x)  # two numbers have no dtype of their own: the default one decides
     result: Tensor = select(chosen, x, y)
     return result
 
@@ -206,7 +208,7 @@ def clamp(x: ArrayLike, min: ArrayLike | None = None, max: ArrayLike | None = No
     if max is not None:
         result = at_most(result, max)
     plain = all(bound is None or isinstance(bound, (int, float)) for bound in (min, max))
-    return shown_as("ClampBackward0" if plain else "ClampBackward1", result)
+    return shown_as("ClampBackward1" if plain else "ClampBackward0", result)
 
 
 @public(inplace=True)

@@ -66,7 +66,7 @@ def _shaped(shapes: list[tuple[Shape, dict[str, Any]]]) -> Any:
     return make
 
 
-broadcast_primitive = register(
+broadcast_primitive: Primitive = register(
     Primitive(
         "broadcast_to",
         ("x",),
@@ -105,7 +105,7 @@ def _reshape_index(index: tuple[Affine, ...], x_spec: Spec, shape: Shape) -> Any
     return tuple(Affine() if n == 1 else index[next(moved)] for n in x_spec.shape)
 
 
-reshape_primitive = register(
+reshape_primitive: Primitive = register(
     Primitive(
         "reshape",
         ("x",),
@@ -146,7 +146,7 @@ def _permute_index(
     return tuple(index[axes.index(axis)] for axis in range(x_spec.ndim))
 
 
-permute_primitive = register(
+permute_primitive: Primitive = register(
     Primitive(
         "permute",
         ("x",),

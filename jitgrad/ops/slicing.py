@@ -162,7 +162,7 @@ def _update_samples(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
-slice_primitive = register(
+slice_primitive: Primitive = register(
     Primitive(
         "slice",
         ("x",),
@@ -180,7 +180,7 @@ slice_primitive = register(
     )
 )
 
-slice_transpose = register(
+slice_transpose: Primitive = register(
     Primitive(
         "slice_transpose",
         ("ct",),
@@ -194,7 +194,7 @@ slice_transpose = register(
     )
 )
 
-slice_update = register(
+slice_update: Primitive = register(
     Primitive(
         "slice_update",
         ("base", "part"),

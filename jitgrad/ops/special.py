@@ -17,6 +17,7 @@ from jitgrad.core.spec import Spec
 from jitgrad.ops.arithmetic import in_precision_of
 from jitgrad.ops.exponential import exp, log, log1p, log_of_either, sigmoid
 from jitgrad.ops.families import elementwise, reals
+from jitgrad.ops.naming import shown_as
 from jitgrad.ops.power import square
 from jitgrad.ops.selection import clamp, select
 
@@ -225,8 +226,7 @@ def logit(x: ArrayLike, eps: float | None = None) -> Tensor:
         Infinite at 0 and 1, nan outside.
     """
     value = box(x) if eps is None else clamp(x, eps, 1.0 - eps)
-    result: Tensor = log(value) - log1p(-value)
-    return result
+    return shown_as("LogitBackward0", log(value) - log1p(-value))
 
 
 for _name, _function in [

@@ -173,7 +173,7 @@ def _case_samples(kind: str) -> Any:
     return make
 
 
-take = register(
+take: Primitive = register(
     Primitive(
         "take",
         ("x", "indices"),
@@ -192,7 +192,7 @@ take = register(
     )
 )
 
-take_transpose = register(
+take_transpose: Primitive = register(
     Primitive(
         "take_transpose",
         ("ct", "indices"),
@@ -206,7 +206,7 @@ take_transpose = register(
     )
 )
 
-put = register(
+put: Primitive = register(
     Primitive(
         "put",
         ("x", "indices", "value"),
@@ -229,7 +229,7 @@ put = register(
     )
 )
 
-take_last = register(
+take_last: Primitive = register(
     Primitive(
         "take_last",
         ("x", "indices"),
@@ -340,7 +340,7 @@ def _gather_transpose_samples(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
-gather_primitive = register(
+gather_primitive: Primitive = register(
     Primitive(
         "gather",
         ("x", "index"),
@@ -359,7 +359,7 @@ gather_primitive = register(
     )
 )
 
-gather_transpose = register(
+gather_transpose: Primitive = register(
     Primitive(
         "gather_transpose",
         ("ct", "index"),

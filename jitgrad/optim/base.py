@@ -8,7 +8,7 @@ where a Python number would have been baked in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -117,7 +117,7 @@ class Optimizer:
             )
         if isinstance(given[0], Mapping):
             for group in given:
-                self.add_param_group(group)  # type: ignore[arg-type] - it checks
+                self.add_param_group(cast(Mapping[str, Any], group))
         else:
             self.add_param_group({"params": given})
 

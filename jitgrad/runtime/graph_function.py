@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import GradientError
 from jitgrad.ir.graph import Graph, Literal, Value
@@ -109,7 +111,11 @@ def _usual_layouts(inputs: Sequence[Value]) -> tuple[int, ...]:
 
 
 def _boxed(raw: Any, operand: Any) -> Any:
-    return raw if isinstance(operand, Literal) or operand.spec.weak else make_tensor(raw)
+    if isinstance(operand, Literal):
+        return raw
+    if operand.spec.weak:
+        return raw.item() if isinstance(raw, np.ndarray) else raw
+    return make_tensor(raw)
 
 
 class Derivative:

@@ -129,7 +129,7 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
 
 
 def _argument_type(value: Value, layout: dict[Value, int], written: bool) -> ArgumentType:
-    if value.spec.weak:
+    if value.spec.weak and value in layout:
         return ArgumentType(float64 if is_floating(value.dtype) else value.dtype, is_scalar=True)
     flags = layout.get(value, _CONTIGUOUS | _WRITEABLE)
     order = "C" if flags & _CONTIGUOUS else "A"
@@ -201,6 +201,7 @@ class _Driver:
 
     def finish(self) -> Callable[..., tuple[Any, ...]]:
         given: set[Value] = set(self.text.graph.inputs)
+        numbers = {v for v in given if v.spec.weak}
         results: list[str] = []
         for operand in self.text.graph.outputs:
             if isinstance(operand, Literal):
@@ -209,7 +210,7 @@ class _Driver:
             text = self.array(operand)
             root = self.text.storage.root(operand)
             # An input, or an array that is returned already, must not be returned as it is.
-            results.append(f"{text}.copy()" if root in given and not root.spec.weak else text)
+            results.append(f"{text}.copy()" if root in given - numbers else text)
             given.add(root)
         parameters = ", ".join(self.names[v] for v in self.text.graph.inputs)
         self.lines.append(f"return ({', '.join(results)}{',' if results else ''})")

@@ -42,7 +42,7 @@ def run_backward(
     targets = [_target_edge("backward", leaf) for leaf in leaves]
     found = sweep(edges, cts, retain_graph=retain, create_graph=create_graph, targets=targets)
     for leaf, target in zip(leaves, targets, strict=True):
-        if target in found:
+        if target in found and not leaf.retains_grad:
             leaf.accumulate_grad(found[target], create_graph)
 
 
@@ -205,6 +205,23 @@ def sweep(
                     continue
                 if useful is None or input_edge[0] in useful:
                     deliver(input_edge, ct)
+    return found
+
+
+def leaves_behind(output: Tensor) -> list[Tensor]:
+    """Return the leaves that a sweep from `output` would reach."""
+    edge = output._edge() if output.requires_grad else None
+    found: list[Tensor] = []
+    seen: set[TapeNode] = set()
+    stack = [] if edge is None else [edge[0]]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, AccumulateGrad):
+            found.append(node.variable)
+        stack.extend(edge[0] for edge in node.edges if edge is not None)
     return found
 
 

@@ -17,7 +17,9 @@ from jitgrad.tensor.tensor import ArrayLike, Tensor, make_tensor
 
 
 @public(method=False)
-def tensor(data: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: ArrayLike, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """Return a new Tensor with a copy of `data`.
 
     Parameters
@@ -49,7 +51,7 @@ def tensor(data: ArrayLike, *, dtype: npt.DTypeLike = None, requires_grad: bool 
 
 
 @public(method=False)
-def as_tensor(data: ArrayLike, dtype: npt.DTypeLike = None) -> Tensor:
+def as_tensor(data: ArrayLike, dtype: npt.DTypeLike | None = None) -> Tensor:
     """Return `data` as a Tensor, sharing its memory where the dtype allows.
 
     Parameters
@@ -96,6 +98,6 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return make_tensor(array_of(array))
 
 
-def _converted(x: Tensor, dtype: npt.DTypeLike) -> Tensor:
+def _converted(x: Tensor, dtype: npt.DTypeLike | None) -> Tensor:
     result: Tensor = x if dtype is None else convert(x, as_dtype(dtype))
     return result

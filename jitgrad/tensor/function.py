@@ -360,8 +360,9 @@ class _NotTwice(TapeNode):
 
     def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
         """Raise the error that says so."""
+        name = self.name_.removesuffix("BackwardBackward")
         raise GradientError(
-            f"backward: {self.name_.removesuffix('Backward')} can't be differentiated twice",
+            f"backward: {name} can't be differentiated twice",
             why="its backward is marked with once_differentiable",
             do="write its backward with jitgrad's operations and without the mark",
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jitgrad.core.bind import active_trace
@@ -65,6 +66,19 @@ class RetainGrad:
                 tensor._grad = held + ct
             else:
                 tensor._grad = ct.clone() if modes.grad else ct.owned_copy()
+
+
+@contextmanager
+def move_retained(tensor: Tensor) -> Iterator[None]:
+    """Let `retain_grad` of `tensor` hold for the history that it gets inside the block."""
+    node = tensor._node
+    hooks = node.hooks.get(tensor._slot, []) if node is not None and node.hooks else []
+    retained = [h for h in hooks if isinstance(h, RetainGrad) and h.keeps_for(tensor)]
+    yield
+    for hook in retained:
+        hooks.remove(hook)
+        if tensor._node is not None:
+            tensor._node.add_hook(tensor._slot, hook)
 
 
 def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:

@@ -16,7 +16,9 @@ from jitgrad.ops.index_forms import Advanced, split_index
 from jitgrad.ops.indexing import basic_item, fit_value, put_split
 from jitgrad.ops.slicing import Index, whole_index
 from jitgrad.ops.taking import taken_shape, write_elements
+from jitgrad.tensor.hooks import move_retained
 from jitgrad.tensor.modes import modes
+from jitgrad.tensor.tape import keep_copies, next_number
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
@@ -38,7 +40,11 @@ def apply_in_place(
         If the result's dtype is of a higher category: a float into an integer Tensor.
     """
     _check_writable(operation, tensor)
-    assign(operation, tensor, function(tensor, *args, **kwargs))
+    since = next_number()
+    new = function(tensor, *args, **kwargs)
+    if new._node is not None and new is not tensor:
+        keep_copies(new._node, tensor._storage, since)
+    assign(operation, tensor, new)
     return tensor
 
 
@@ -97,8 +103,9 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
     if traced:
         tensor._raw = new._raw
     if modes.grad:
-        tensor._requires_grad = new._requires_grad
-        tensor._node, tensor._slot = new._node, new._slot
+        with move_retained(tensor):
+            tensor._requires_grad = new._requires_grad
+            tensor._node, tensor._slot = new._node, new._slot
 
 
 def _check_view(operation: str, view: View, new: Tensor) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.core.public import FUNCTIONS, PROPERTIES, PublicFunction
+from jitgrad.ops.numpy_protocol import apply_function, apply_ufunc
 from jitgrad.tensor.inplace import apply_in_place
 from jitgrad.tensor.tensor import Tensor
 
@@ -23,10 +24,12 @@ _UNARY = {"neg": "neg", "abs": "abs", "invert": "logical_not"}
 def install_methods() -> None:
     """Give `Tensor` every function of the table that is a method, and the operators."""
     for entry in FUNCTIONS.values():
-        if entry.method:
-            _install(entry)
+        _install(entry)
     for name, function in PROPERTIES.items():
         setattr(Tensor, name, property(function))
+    # Through these two NumPy hands over its own functions when a Tensor is among the arguments.
+    setattr(Tensor, "__array_ufunc__", _numpy_ufunc)  # noqa: B010 - defined for type checkers
+    setattr(Tensor, "__array_function__", _numpy_function)  # noqa: B010
     for operator, name in _BINARY.items():
         function = FUNCTIONS[name].function
         setattr(Tensor, f"__{operator}__", _binary(function, operator, False))
@@ -38,8 +41,16 @@ def install_methods() -> None:
         setattr(Tensor, f"__{operator}__", _unary(FUNCTIONS[name].function))
 
 
+def _numpy_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    return apply_ufunc(ufunc, method, inputs, kwargs)
+
+
+def _numpy_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    return apply_function(function, args, kwargs)
+
+
 def _install(entry: PublicFunction) -> None:
-    if not hasattr(Tensor, entry.name):
+    if entry.method and not hasattr(Tensor, entry.name):
         setattr(Tensor, entry.name, entry.function)
     if entry.inplace and not hasattr(Tensor, f"{entry.name}_"):
         method = _in_place(entry.function, f"{entry.name}_")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -51,6 +52,8 @@ class _GradMode:
 
     def __call__(self, function: F) -> F:
         wanted = self._wanted
+        if inspect.isgeneratorfunction(function):
+            return _generator_in_mode(function, wanted)
 
         @functools.wraps(function)
         def in_mode(*args: Any, **kwargs: Any) -> Any:
@@ -60,8 +63,49 @@ class _GradMode:
         return in_mode  # type: ignore[return-value]
 
 
-class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+def _generator_in_mode(function: F, wanted: tuple[bool, bool]) -> F:
+    """Return a generator function that is in the mode while it runs, its caller never."""
+
+    @functools.wraps(function)
+    def in_mode(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        generator = function(*args, **kwargs)
+        resume = functools.partial(next, generator)
+        try:
+            while True:
+                with _GradMode(*wanted):
+                    try:
+                        item = resume()
+                    except StopIteration as stop:
+                        return stop.value
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(generator.throw, error)
+                else:
+                    resume = functools.partial(generator.send, sent)
+        finally:
+            with _GradMode(*wanted):
+                generator.close()
+
+    return in_mode  # type: ignore[return-value]
+
+
+class _PlainGradMode(_GradMode):
+    """A grad mode that also decorates a function without parentheses: ``@no_grad``."""
+
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if not callable(function) else cls()(function)
+
+
+class no_grad(_PlainGradMode):  # noqa: N801 - PyTorch's name
     """Switch recording for `backward` off, in a ``with`` block or for a decorated function.
+
+    Parameters
+    ----------
+    function : callable, optional
+        The function, where this is a decorator without parentheses.
 
     Examples
     --------
@@ -72,14 +116,20 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
     False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
         super().__init__(False)
 
 
-class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
-    """Switch recording for `backward` on, inside a `no_grad` block."""
+class enable_grad(_PlainGradMode):  # noqa: N801 - PyTorch's name
+    """Switch recording for `backward` on, inside a `no_grad` block.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    function : callable, optional
+        The function, where this is a decorator without parentheses.
+    """
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
         super().__init__(True)
 
 
@@ -113,3 +163,8 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
     def __enter__(self) -> None:
         self._before.append(self._at_call)
         modes.grad, modes.inference = self._wanted
+
+    def __call__(self, function: F) -> F:
+        """Return `function` running in the mode, which is not set now."""
+        modes.grad, modes.inference = self._at_call
+        return super().__call__(function)

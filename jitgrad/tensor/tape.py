@@ -8,10 +8,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitgrad.core.dtypes import is_floating, scalar_dtype
+from jitgrad.core.dtypes import is_floating, python_dtype
 from jitgrad.core.errors import GradientError
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
+from jitgrad.ir.graph import Value
 from jitgrad.ops.derivatives import input_cotangent, names_needed
 
 if TYPE_CHECKING:
@@ -133,6 +134,15 @@ class Saved:
         self.storage = tensor._storage
         self.version = tensor._storage.version
 
+    def keep_copy(self, copies: dict[int, Any]) -> None:
+        """Keep a copy of the value, which is about to be changed; equal ones share it."""
+        if self.storage.version == self.version and not isinstance(self.raw, Value):
+            key = id(self.raw)
+            if key not in copies:
+                copies[key] = self.raw.copy()
+            self.raw = copies[key]
+            self.storage, self.version = Storage(), 0
+
     def unpack(
         self,
         needed_by: TapeNode,
@@ -235,6 +245,32 @@ class PrimitiveNode(TapeNode):
         return unpacked if isinstance(saved, tuple) else unpacked[0]
 
 
+def next_number() -> int:
+    """Return a number that is smaller than those of all nodes that will be recorded."""
+    return next(_numbers)
+
+
+def keep_copies(node: TapeNode, storage: Storage, since: int) -> None:
+    """Let the nodes recorded `since`, from `node` down, own what they saved from `storage`.
+
+    It is about to be changed in place by the operation that they belong to.
+    """
+    copies: dict[int, Any] = {}
+    seen: set[TapeNode] = set()
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if node in seen or node.number < since:
+            continue
+        seen.add(node)
+        if isinstance(node, PrimitiveNode):
+            for value in node.saved.values():
+                for saved in value if isinstance(value, tuple) else (value,):
+                    if isinstance(saved, Saved) and saved.storage is storage:
+                        saved.keep_copy(copies)
+        stack.extend([edge[0] for edge in node.edges if edge is not None])
+
+
 def _save(arg: Any, edge: Edge | None) -> Any:
     return arg if isinstance(arg, (bool, int, float)) else Saved(arg, edge)
 
@@ -281,7 +317,7 @@ def record(
     for index, arg in enumerate(args):
         edge = None
         if isinstance(arg, (bool, int, float)):
-            specs.append(_spec((), scalar_dtype(arg), True))
+            specs.append(_spec((), python_dtype(arg), True))
         else:
             raw = arg._raw
             specs.append(_spec(raw.shape, raw.dtype))

@@ -116,6 +116,9 @@ class Tensor(Operators):
                 requires = True
             boxed.append(arg)
             raws.append(arg._raw)
+        if boxed and all(isinstance(arg, _NUMBERS) for arg in boxed):
+            # Numbers alone: a Tensor of the default dtype comes out, as of a list of numbers.
+            return cls.__bind__(primitive, tuple(map(make_tensor, map(array_of, boxed))), params)
         if trace is None:
             results = evaluate_primitive(primitive, raws, params)
         else:
@@ -456,6 +459,16 @@ class Tensor(Operators):
         array = self._concrete()
         return np.array(array, dtype=dtype) if copy or dtype else array
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let ``copy`` and ``pickle`` take values and gradient; a history can't be taken."""
+        if not self.is_leaf:
+            raise GradientError(
+                "a Tensor with a history can't be deep-copied or pickled",
+                why=f"its grad_fn is {self._node.name() if self._node else None}",
+                do="take x.detach(), or x.clone() to stay connected",
+            )
+        return _restored, (type(self), self._concrete(), self._requires_grad, self.grad)
+
     # -- Python's protocols ----------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -518,6 +531,15 @@ def _set_up(tensor: Tensor, raw: Any) -> None:
     tensor._storage = Storage()
     tensor._view = None
     tensor._is_numpy = False
+
+
+def _restored(kind: type[Tensor], array: Array, requires_grad: bool, grad: Any) -> Tensor:
+    """Return a leaf that was copied or pickled; whoever copies has copied the arguments."""
+    tensor = kind.__new__(kind)
+    _set_up(tensor, array)
+    tensor._requires_grad = requires_grad
+    tensor._grad = grad
+    return tensor
 
 
 def make_tensor(raw: Any) -> Tensor:

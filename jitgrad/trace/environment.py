@@ -1,7 +1,70 @@
-"""stub"""
+"""The world around a function: what it reads besides its arguments, checked at each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.trace.guards import compile_guards, first_failure
+from jitgrad.trace.reads import Guard, scan
+
+
 class Environment:
-    def __init__(self, function, leaves): self.unguardable = ""
-    def check(self, leaves): return ()
-    def why_stale(self, leaves): return ""
-    def changed_by_itself(self, leaves): return ""
-    def describe(self): return []
+    """What a function reads from outside its arguments, as it was when it was traced.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    leaves : sequence
+        Leaves of the arguments of the call to be traced.
+
+    Attributes
+    ----------
+    unguardable : str
+        Why the function can't be checked; ``""`` if it can.
+    check : callable
+        ``check(leaves)`` gives the captured Tensors and arrays, None if anything has changed.
+    """
+
+    def __init__(self, function: Callable[..., Any], leaves: Sequence[Any]) -> None:
+        self._reads = scan(function, leaves)
+        self.unguardable = self._reads.unguardable
+        self.check = compile_guards(self._reads)
+
+    def guard_contents(self, used: Iterable[int], captured: Sequence[Any]) -> None:
+        """Check the elements of captured arrays that the trace did not take as inputs.
+
+        NumPy may have read them while the function was traced; what it made of them is constant.
+        """
+        taken = set(used)
+        paths = list(self._reads.captured.values())
+        for number, thing in enumerate(captured):
+            if isinstance(thing, np.ndarray) and number not in taken:
+                guard = Guard("content", paths[number], thing, f"the array {paths[number]}")
+                self._reads.guards.append(guard)
+        self.check = compile_guards(self._reads)
+
+    def why_stale(self, leaves: Sequence[Any]) -> str:
+        """Return in words what has changed since; ``""`` if nothing has."""
+        return first_failure(self._reads, leaves)
+
+    def changed_by_itself(self, leaves: Sequence[Any], captured: Sequence[Any]) -> str:
+        """Return why the function, which has just run, can't be run by kernels alone.
+
+        It changed what it reads, or stored something outside itself.
+        """
+        now = self.check(leaves)
+        if now is None:
+            return f"it changes what it reads: {self.why_stale(leaves)}"
+        for number, (before, after) in enumerate(zip(captured, now, strict=True)):
+            if before is not after:
+                path = list(self._reads.captured.values())[number]
+                return f"it stores a Tensor outside itself ({path})"
+        return ""
+
+    def describe(self) -> list[str]:
+        """Return what is checked, one line a guard."""
+        return [f"{guard.description} ({guard.kind})" for guard in self._reads.guards]

@@ -121,7 +121,7 @@ def fold_fills(graph: Graph) -> Graph:
     for node in graph.nodes:
         if isinstance(node.primitive.lowering, Fill):
             numbers[node.outputs[0]] = Literal.of(node.params["value"])
-        elif isinstance(node.primitive.lowering, IndexMap) and node.inputs[0] in numbers:
+        elif isinstance(node.primitive.lowering, (IndexMap, Alias)) and node.inputs[0] in numbers:
             numbers[node.outputs[0]] = numbers[node.inputs[0]]  # type: ignore[index]
         nodes.append(_with_numbers(node, numbers))
     return Graph(graph.inputs, tuple(nodes), graph.outputs)

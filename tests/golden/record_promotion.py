@@ -25,16 +25,16 @@ DTYPES = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 NUMBERS = {"float": 2.0, "int": 2, "truth": True}
 
-UNARY = (
-    "abs neg sign square exp log sqrt sin tanh sigmoid floor ceil round reciprocal rsqrt expm1"
-    " isnan logical_not relu erf sum prod amax argmax all any cumsum"
-).split()
-FLOATING = "mean var std".split()
-ALONG = "softmax log_softmax logsumexp cumprod".split()
-BINARY = (
-    "add sub mul div pow maximum minimum fmax eq lt logical_and floor_divide remainder atan2"
-    " logaddexp clamp_min"
-).split()
+UNARY = """
+    abs neg sign square exp log sqrt sin tanh sigmoid floor ceil round reciprocal rsqrt expm1
+    isnan logical_not relu erf sum prod amax argmax all any cumsum
+"""
+FLOATING = "mean var std"
+ALONG = "softmax log_softmax logsumexp cumprod"
+BINARY = """
+    add sub mul div pow maximum minimum fmax eq lt logical_and floor_divide remainder atan2
+    logaddexp clamp_min
+"""
 
 
 def operand(name: str) -> Any:
@@ -54,20 +54,26 @@ def outcome(function: Any, *operands: Any) -> str:
 
 def cases() -> list[list[str]]:
     found: list[list[str]] = []
-    for name, dtype in itertools.product([*UNARY, *FLOATING], DTYPES):
+    for name, dtype in itertools.product((UNARY + FLOATING).split(), DTYPES):
         found.append([name, dtype, outcome(getattr(torch, name), operand(dtype))])
-    for name, dtype in itertools.product(ALONG, DTYPES):
+    for name, dtype in itertools.product(ALONG.split(), DTYPES):
         along = getattr(torch, name)
         found.append([name, dtype, outcome(lambda x, f=along: f(x, dim=0), operand(dtype))])
     tensors = [*DTYPES, *[f"{name}." for name in DTYPES]]
     pairs = [*itertools.product(tensors, tensors), *itertools.product(tensors, NUMBERS)]
-    for name, (a, b) in itertools.product(BINARY, pairs):
+    for name, (a, b) in itertools.product(BINARY.split(), pairs):
         found.append([name, a, b, outcome(getattr(torch, name), operand(a), operand(b))])
     condition = torch.tensor([True, False])
-    for a, b in [*pairs, *itertools.product(NUMBERS, tensors), *itertools.product(NUMBERS, NUMBERS)]:
+    for a, b in [
+        *pairs,
+        *itertools.product(NUMBERS, tensors),
+        *itertools.product(NUMBERS, NUMBERS),
+    ]:
         result = outcome(lambda x, y: torch.where(condition, x, y), operand(a), operand(b))
         found.append(["where", a, b, result])
-    for name, (a, b) in itertools.product(["rsub", "rdiv", "rpow"], itertools.product(NUMBERS, tensors)):
+    for name, (a, b) in itertools.product(
+        ["rsub", "rdiv", "rpow"], itertools.product(NUMBERS, tensors)
+    ):
         reflected = {
             "rsub": lambda x, y: x - y, "rdiv": lambda x, y: x / y, "rpow": lambda x, y: x**y
         }[name]  # fmt: skip

@@ -70,10 +70,7 @@ LOSSES: list[tuple[Callable[..., nn.Module], Array, Array]] = [
         lambda **k: nn.BCEWithLogitsLoss(weight=WEIGHT, pos_weight=WEIGHT + 1, **k),
         BINARY,
         WEIGHT
-        * (
-            BINARY * (WEIGHT + 1) * np.log1p(np.exp(-X))
-            + (1 - BINARY) * np.log1p(np.exp(X))
-        ),
+        * (BINARY * (WEIGHT + 1) * np.log1p(np.exp(-X)) + (1 - BINARY) * np.log1p(np.exp(X))),
     ),
     (nn.CrossEntropyLoss, LABELS, _PICKED),
     (

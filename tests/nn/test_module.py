@@ -193,8 +193,7 @@ def test_load_state_dict_of_a_wrong_shape_changes_nothing() -> None:
     with pytest.raises(jitgrad.ShapeError) as caught:
         layer.load_state_dict({"weight": [[1.0, 1.0]], "bias": [0.0, 0.0]})
     assert _without_where(caught.value) == (
-        "load_state_dict: bias has shape (2,) in the state\n"
-        "  why:   the module's has shape (1,)"
+        "load_state_dict: bias has shape (2,) in the state\n  why:   the module's has shape (1,)"
     )
     np.testing.assert_array_equal(layer.weight.detach().numpy(), before)
 
@@ -257,9 +256,7 @@ def test_repr_shows_the_modules_inside() -> None:
         "  (out): Linear(in_features=2, out_features=1, bias=False)\n"
         ")"
     )
-    assert repr(nn.Parameter([1.0])) == (
-        "Parameter containing:\ntensor([1.], requires_grad=True)"
-    )
+    assert repr(nn.Parameter([1.0])) == ("Parameter containing:\ntensor([1.], requires_grad=True)")
 
 
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])

@@ -1,0 +1,420 @@
+"""NumPy's functions on Tensors: ``np.tanh(t)`` finds tanh in the table of public functions.
+
+A function that NumPy and jitgrad call by the same name, with the same meaning, needs no entry
+here: what follows is only for those whose names, arguments or meaning differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.bind import Boxed, box
+from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
+from jitgrad.core.public import FUNCTIONS
+
+# NumPy's name of a function that takes the same arguments here under another name.
+_OTHER_NAMES = {
+    "around": "round",
+    "broadcast_arrays": "broadcast_tensors",
+    "conjugate": "clone",
+    "copy": "clone",
+    "expand_dims": "unsqueeze",
+    "fabs": "abs",
+    "invert": "logical_not",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+    "max": "amax",
+    "min": "amin",
+    "moveaxis": "movedim",
+    "permute_dims": "permute",
+    "positive": "clone",
+    "power": "pow",
+    "rint": "round",
+    "take_along_axis": "take_along_dim",
+}
+
+_ONLY_BOOLEANS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}
+
+_REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin"}
+_REDUCTIONS |= {"logical_and": "all", "logical_or": "any"}
+
+
+def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Carry out ``ufunc(*inputs)``, or a method of it, some input being a Tensor.
+
+    Raises
+    ------
+    DtypeError
+        If jitgrad has no such function.
+    ArgumentError
+        If it does not take one of the arguments.
+    """
+    name = ufunc.__name__
+    outputs = kwargs.pop("out", None)
+    if kwargs.pop("where", True) is not True:
+        raise _not_taken(name, "where")
+    dtype = kwargs.pop("dtype", None)
+    for ignored in ("casting", "order", "subok", "signature"):
+        kwargs.pop(ignored, None)
+    if method == "__call__":
+        if name in _ONLY_BOOLEANS and any(box(x).dtype.kind != "b" for x in inputs):
+            raise _unknown(name, "it is there for booleans only")
+        result = _named(name)(*inputs, **kwargs)
+    elif method == "reduce" and name in _REDUCTIONS:
+        axis = kwargs.pop("axis", 0)
+        result = _named(_REDUCTIONS[name])(*inputs, axis=axis, **_without_defaults(name, kwargs))
+    else:
+        raise _unknown(f"{name}.{method}" if method != "__call__" else name)
+    if dtype is not None:
+        result = result.to(dtype)
+    if outputs is None:
+        return result
+    into = outputs[0] if isinstance(outputs, tuple) else outputs
+    return _store(name, into, result)
+
+
+def _store(name: str, into: Any, result: Any) -> Any:
+    """Write a result where the caller's ``out`` says."""
+    if isinstance(into, Boxed):
+        into[...] = result  # type: ignore[index]
+        return into
+    if result.requires_grad:
+        raise GradientError(
+            f"numpy.{name}: the result requires a gradient, which an array can't hold",
+            why="the output is a NumPy array: out=..., or an update like array += tensor",
+            do="write array = array + tensor, or detach the Tensor first",
+        )
+    np.copyto(into, result.numpy(), casting="same_kind")
+    return into
+
+
+def apply_function(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Carry out a function of NumPy that was called with a Tensor.
+
+    Raises
+    ------
+    DtypeError
+        If jitgrad has no such function.
+    ArgumentError
+        If it does not take one of the arguments.
+    """
+    room = function.__module__.removeprefix("numpy").removeprefix(".")
+    name = f"{room}.{function.__name__}" if room else function.__name__
+    translated = _TRANSLATED.get(name)
+    if translated is not None:
+        return translated(*args, **{k: v for k, v in kwargs.items() if v is not np._NoValue})
+    outputs = kwargs.get("out")
+    result = _named(name)(*args, **_without_defaults(name, kwargs))
+    return result if outputs is None else _store(name, outputs, result)
+
+
+def _named(name: str) -> Callable[..., Any]:
+    ours = _OTHER_NAMES.get(name, name)
+    entry = FUNCTIONS.get(ours)
+    if entry is None:
+        raise _unknown(name)
+    return entry.function
+
+
+def _unknown(name: str, why: str = "") -> DtypeError:
+    return DtypeError(
+        f"numpy.{name}: jitgrad has no such function of Tensors",
+        why=why,
+        do="use jitgrad's functions; or, where no gradient is needed, t.detach().numpy()",
+    )
+
+
+def _not_taken(name: str, argument: str) -> ArgumentError:
+    return ArgumentError(
+        f"numpy.{name}: the argument {argument} can't be used with Tensors",
+        do="use jitgrad's functions",
+    )
+
+
+# NumPy's own value of arguments that jitgrad has not; given another one, they are an error.
+_DEFAULTS: dict[str, Any] = {
+    "where": True,
+    "initial": None,
+    "order": None,
+    "subok": True,
+    "casting": "same_kind",
+    "out": None,
+    "copy": None,
+    "equal_nan": False,
+    "optimize": None,
+}
+_HARMLESS = {"out", "order", "subok", "optimize"}
+
+
+def _without_defaults(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments without those that jitgrad has not, if they say nothing."""
+    kept: dict[str, Any] = {}
+    for key, value in kwargs.items():
+        if value is np._NoValue or key in _HARMLESS:
+            continue
+        if key == "equal_nan" and value:
+            kept[key] = value
+        elif key in _DEFAULTS:
+            if value is not _DEFAULTS[key]:
+                raise _not_taken(name, key)
+        elif key != "dtype" or value is not None:
+            kept[key] = value
+    return kept
+
+
+# -- functions whose arguments or meaning differ -----------------------------------------------
+
+
+def _call(name: str, *args: Any, **kwargs: Any) -> Any:
+    return FUNCTIONS[name].function(*args, **kwargs)
+
+
+def _std(a: Any, axis: Any = None, *, ddof: int = 0, correction: Any = None, **rest: Any) -> Any:
+    return _spread("std", a, axis, ddof if correction is None else correction, rest)
+
+
+def _var(a: Any, axis: Any = None, *, ddof: int = 0, correction: Any = None, **rest: Any) -> Any:
+    return _spread("var", a, axis, ddof if correction is None else correction, rest)
+
+
+def _spread(name: str, a: Any, axis: Any, correction: Any, rest: dict[str, Any]) -> Any:
+    rest = _without_defaults(name, rest)
+    return _call(name, a, axis, correction=correction, keepdim=rest.pop("keepdims", False))
+
+
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, **rest: Any) -> Any:
+    low, high = rest.pop("min", a_min), rest.pop("max", a_max)
+    result = _call("clamp", a, low, high)
+    return result if rest.get("out") is None else _store("clip", rest["out"], result)
+
+
+def _reshape(a: Any, /, shape: Any = None, order: str = "C", **rest: Any) -> Any:
+    if order not in ("C", "A"):
+        raise _not_taken("reshape", "order")
+    shape = rest.get("newshape", shape)
+    return _call("reshape", a, tuple(shape) if isinstance(shape, list | tuple) else (shape,))
+
+
+def _transpose(a: Any, axes: Any = None) -> Any:
+    value = box(a)
+    return value.T if axes is None else _call("permute", value, tuple(axes))
+
+
+def _dot(a: Any, b: Any, out: Any = None) -> Any:
+    left, right = box(a), box(b)
+    if not left.shape or not right.shape:
+        return _call("mul", left, right)
+    if right.ndim <= 2:
+        return _call("matmul", left, right)
+    return _call("tensordot", left, right, ((-1,), (-2,)))
+
+
+def _outer(a: Any, b: Any, out: Any = None) -> Any:
+    return _call("outer", _call("ravel", a), _call("ravel", b))
+
+
+def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    sections = indices_or_sections
+    if isinstance(sections, int) and box(ary).shape[axis] % sections:
+        raise ArgumentError(f"numpy.split: axis {axis} can't be cut into {sections} equal pieces")
+    if not isinstance(sections, int):
+        sections = list(sections)
+    return list(_call("tensor_split", ary, sections, axis))
+
+
+def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    sections = indices_or_sections
+    sections = sections if isinstance(sections, int) else list(sections)
+    return list(_call("tensor_split", ary, sections, axis))
+
+
+def _repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    return _call("repeat_interleave", a, repeats, axis)
+
+
+def _take(a: Any, indices: Any, axis: int | None = None, **rest: Any) -> Any:
+    if rest.get("mode", "raise") != "raise":
+        raise _not_taken("take", "mode")
+    value = _call("ravel", a) if axis is None else box(a)
+    place = 0 if axis is None else axis % max(value.ndim, 1)
+    places = indices if isinstance(indices, Boxed) else np.asarray(indices)
+    return value[(*[slice(None)] * place, places)]
+
+
+def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, **rest: Any) -> Any:
+    return _call("sum", _call("diagonal", a, offset, axis1, axis2), -1)
+
+
+def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    return _call("diagonal", a, offset, axis1, axis2)
+
+
+def _triangle(name: str) -> Callable[..., Any]:
+    def triangle(m: Any, k: int = 0) -> Any:
+        return _call(name, m, k)
+
+    return triangle
+
+
+def _diag(v: Any, k: int = 0) -> Any:
+    return _call("diag", v, k)
+
+
+def _einsum(*operands: Any, **rest: Any) -> Any:
+    _without_defaults("einsum", rest)
+    return _call("einsum", *operands)
+
+
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    return _call("tensordot", a, b, axes)
+
+
+def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    return _call("roll", a, shift, axis)
+
+
+def _tile(A: Any, reps: Any) -> Any:
+    return _call("tile", A, tuple(reps) if isinstance(reps, Sequence) else (reps,))
+
+
+def _flip(m: Any, axis: Any = None) -> Any:
+    return _call("flip", m, dim=axis)
+
+
+def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+    return _call("rot90", m, k, axes)
+
+
+def _cumulative(name: str) -> Callable[..., Any]:
+    def cumulative(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
+        value = _call("ravel", a) if axis is None else a
+        return _call(name, value, 0 if axis is None else axis, dtype=dtype)
+
+    return cumulative
+
+
+def _nonzero(a: Any) -> Any:
+    return _call("nonzero", a, as_tuple=True)
+
+
+def _like(name: str) -> Callable[..., Any]:
+    def like(a: Any, *value: Any, dtype: Any = None, **rest: Any) -> Any:
+        rest = {k: v for k, v in rest.items() if k not in ("order", "subok", "device")}
+        shape = rest.pop("shape", None)
+        if shape is not None:
+            raise _not_taken(name, "shape")
+        return _call(name, a, *value, dtype=dtype, **rest)
+
+    return like
+
+
+def _joined(name: str) -> Callable[..., Any]:
+    def joined(arrays: Any, axis: int | None = 0, out: Any = None, **rest: Any) -> Any:
+        _without_defaults(name, rest)
+        if axis is None:
+            return _call("cat", [_call("ravel", a) for a in arrays], 0)
+        return _call(name, list(arrays), axis)
+
+    return joined
+
+
+def _stacked(name: str) -> Callable[..., Any]:
+    def stacked(tup: Any, **rest: Any) -> Any:
+        _without_defaults(name, rest)
+        return _call(name, list(tup))
+
+    return stacked
+
+
+def _meshgrid(*xi: Any, indexing: str = "xy", **rest: Any) -> Any:
+    return list(_call("meshgrid", *xi, indexing=indexing))
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    return _call("linalg.norm", x, ord, axis, keepdims)
+
+
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, **rest: Any) -> Any:
+    if not compute_uv:
+        return _call("linalg.svdvals", a)
+    return _call("linalg.svd", a, full_matrices)
+
+
+def _solve(a: Any, b: Any) -> Any:
+    return _call("linalg.solve", a, b)
+
+
+def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+    return bool(np.array_equal(_plain(a1), _plain(a2), equal_nan=equal_nan))
+
+
+def _plain(x: Any) -> Any:
+    return x.detach().numpy() if isinstance(x, Boxed) else x  # type: ignore[attr-defined]
+
+
+def _shape(a: Any) -> Any:
+    return tuple(box(a).shape)
+
+
+def _ndim(a: Any) -> int:
+    return int(box(a).ndim)
+
+
+def _size(a: Any, axis: int | None = None) -> Any:
+    value = box(a)
+    return value.numel() if axis is None else value.shape[axis]
+
+
+def _no(x: Any) -> bool:
+    return False
+
+
+_TRANSLATED: dict[str, Callable[..., Any]] = {
+    "array_equal": _array_equal,
+    "array_split": _array_split,
+    "clip": _clip,
+    "concatenate": _joined("cat"),
+    "cumprod": _cumulative("cumprod"),
+    "cumsum": _cumulative("cumsum"),
+    "diag": _diag,
+    "diagonal": _diagonal,
+    "dot": _dot,
+    "einsum": _einsum,
+    "empty_like": _like("empty_like"),
+    "flip": _flip,
+    "full_like": _like("full_like"),
+    "iscomplexobj": _no,
+    "linalg.norm": _norm,
+    "linalg.solve": _solve,
+    "linalg.svd": _svd,
+    "meshgrid": _meshgrid,
+    "ndim": _ndim,
+    "nonzero": _nonzero,
+    "ones_like": _like("ones_like"),
+    "outer": _outer,
+    "repeat": _repeat,
+    "reshape": _reshape,
+    "roll": _roll,
+    "rot90": _rot90,
+    "shape": _shape,
+    "size": _size,
+    "split": _split,
+    "stack": _joined("stack"),
+    "std": _std,
+    "take": _take,
+    "tensordot": _tensordot,
+    "tile": _tile,
+    "trace": _trace,
+    "transpose": _transpose,
+    "tril": _triangle("tril"),
+    "triu": _triangle("triu"),
+    "var": _var,
+    "zeros_like": _like("zeros_like"),
+}
+_TRANSLATED |= {name: _stacked(name) for name in ("vstack", "hstack", "dstack", "column_stack")}

@@ -1,0 +1,326 @@
+"""What a function reads from outside its arguments: found before it is traced.
+
+The scan follows what the function's code, and the code of the functions it calls, names: globals,
+closure cells, defaults, attributes. It finds more than is read, never less: a name counts as read
+wherever it stands in that code. Library code is taken to be constant.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import types
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.bind import Boxed
+from jitgrad.trace.library import (
+    is_jitgrad_file,
+    is_library_class,
+    is_library_file,
+    is_library_module,
+    why_impure,
+    why_impure_attribute,
+)
+
+_LIMIT = 20_000
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
+_LONG = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One thing that must be as it was when the function was traced.
+
+    Parameters
+    ----------
+    kind : str
+        ``is``, ``equal``, ``length``, ``type``, ``keys``, ``missing``, ``tensor``, ``content``.
+    path : str
+        Python expression that reads the thing.
+    expected : object
+        What it must be.
+    description : str
+        The path in the user's words.
+    """
+
+    kind: str
+    path: str
+    expected: Any
+    description: str
+
+
+@dataclass(slots=True)
+class Reads:
+    """What the scan found.
+
+    Parameters
+    ----------
+    guards : list of Guard
+        Everything that must stay as it is.
+    captured : dict
+        Path of each Tensor and array, by the object's ``id``; these become inputs.
+    things : list
+        The Tensors and arrays, in the order of `captured`.
+    roots : dict
+        What the names at the beginnings of paths stand for.
+    unguardable : str
+        Why the function can't be checked; ``""`` if it can.
+    """
+
+    guards: list[Guard] = field(default_factory=list)
+    captured: dict[int, str] = field(default_factory=dict)
+    things: list[Any] = field(default_factory=list)
+    roots: dict[str, Any] = field(default_factory=dict)
+    unguardable: str = ""
+
+
+def scan(function: Callable[..., Any], leaves: Sequence[Any]) -> Reads:
+    """Return what `function` may read besides the Tensors, arrays and numbers among `leaves`.
+
+    Parameters
+    ----------
+    function : callable
+        Any callable.
+    leaves : sequence
+        Leaves of the arguments; objects among them are scanned, too.
+    """
+    names: set[str] = set()
+    while True:
+        # Code found late may name attributes of objects found early: go on until nothing is new.
+        scanner = _Scanner(set(names))
+        scanner.visit(function, scanner.root("function", function), "the function", is_root=True)
+        for number, leaf in enumerate(leaves):
+            if not isinstance(leaf, (Boxed, np.ndarray, *_PLAIN)):
+                scanner.visit(leaf, f"leaves[{number}]", f"argument {number}")
+        if scanner.names <= names or scanner.reads.unguardable:
+            return scanner.reads
+        names |= scanner.names
+
+
+class _Scanner:
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+        self.reads = Reads()
+        self.seen: dict[int, str] = {}
+        self.alive: list[Any] = []
+
+    # -- bookkeeping ----------------------------------------------------------------------
+
+    def root(self, stem: str, thing: Any) -> str:
+        for name, known in self.reads.roots.items():
+            if known is thing:
+                return name
+        name = f"{stem}{len(self.reads.roots)}"
+        self.reads.roots[name] = thing
+        return name
+
+    def guard(self, kind: str, path: str, expected: Any, description: str) -> None:
+        self.reads.guards.append(Guard(kind, path, expected, description))
+
+    def give_up(self, reason: str) -> None:
+        self.reads.unguardable = self.reads.unguardable or reason
+
+    # -- objects --------------------------------------------------------------------------
+
+    def visit(self, thing: Any, path: str, description: str, is_root: bool = False) -> None:
+        if isinstance(thing, _PLAIN) or isinstance(thing, (np.generic, np.dtype)):
+            self.guard("equal", path, thing, description)
+            return
+        if id(thing) in self.seen:
+            self.guard("is", path, thing, description)
+            return
+        self.seen[id(thing)] = path
+        self.alive.append(thing)
+        if len(self.seen) > _LIMIT:
+            self.give_up(f"it reaches more than {_LIMIT} objects")
+            return
+        reason = why_impure(thing, description)
+        if reason:
+            self.give_up(reason)
+        elif isinstance(thing, (Boxed, np.ndarray)):
+            self.reads.captured[id(thing)] = path
+            self.reads.things.append(thing)
+            self.guard("tensor", path, thing, description)
+        else:
+            self.visit_composite(thing, path, description, is_root)
+
+    def visit_composite(self, thing: Any, path: str, description: str, is_root: bool) -> None:
+        if isinstance(thing, types.FunctionType):
+            self.visit_function(thing, path, description, is_root)
+        elif isinstance(thing, types.MethodType):
+            self.visit(thing.__func__, f"{path}.__func__", description)
+            self.visit(thing.__self__, f"{path}.__self__", f"{description}'s object")
+        elif isinstance(thing, functools.partial):
+            self.visit(thing.func, f"{path}.func", description)
+            self.visit(thing.args, f"{path}.args", f"{description}'s arguments")
+            self.visit(thing.keywords, f"{path}.keywords", f"{description}'s arguments")
+        elif isinstance(thing, types.ModuleType):
+            self.visit_module(thing, path, description)
+        elif isinstance(thing, type):
+            self.visit_class(thing, path, description)
+        elif isinstance(thing, (list, tuple, deque)):
+            self.visit_sequence(thing, path, description)
+        elif isinstance(thing, dict):
+            self.visit_dict(thing, path, description)
+        elif isinstance(thing, (set, frozenset)):
+            self.guard("equal", path, type(thing)(thing), description)
+        elif isinstance(thing, (staticmethod, classmethod)):
+            self.visit(thing.__func__, f"{path}.__func__", description)
+        elif isinstance(thing, types.BuiltinFunctionType):
+            self.guard("is", path, thing, description)
+        else:
+            self.visit_instance(thing, path, description)
+
+    def visit_sequence(self, thing: Any, path: str, description: str) -> None:
+        self.guard("type", path, type(thing), description)
+        if len(thing) > _LONG and all(isinstance(item, _PLAIN) for item in thing):
+            self.guard("equal", path, type(thing)(thing), description)
+            return
+        self.guard("length", path, len(thing), description)
+        for number, item in enumerate(thing):
+            self.visit(item, f"{path}[{number}]", f"{description}[{number}]")
+
+    def visit_dict(self, thing: dict[Any, Any], path: str, description: str) -> None:
+        self.guard("keys", path, list(thing), description)
+        for number, (key, item) in enumerate(thing.items()):
+            if isinstance(key, (str, int)):
+                self.visit(item, f"{path}[{key!r}]", f"{description}[{key!r}]")
+            else:
+                self.visit(key, f"[*{path}][{number}]", f"a key of {description}")
+                self.visit(item, f"[*{path}.values()][{number}]", f"an item of {description}")
+
+    def visit_module(self, module: types.ModuleType, path: str, description: str) -> None:
+        self.guard("is", path, module, description)
+        if is_library_module(module):
+            return
+        for name in sorted(self.names & vars(module).keys()):
+            self.visit(getattr(module, name), f"{path}.{name}", f"{description}.{name}")
+
+    def visit_class(self, cls: type, path: str, description: str) -> None:
+        self.guard("is", path, cls, description)
+        if is_library_class(cls):
+            return
+        for name, item in list(vars(cls).items()):
+            if name in self.names or (name.startswith("__") and callable(item)):
+                self.visit_class_attribute(cls, name, item, path, description)
+
+    def visit_class_attribute(
+        self, cls: type, name: str, item: Any, path: str, description: str
+    ) -> None:
+        where = f"{path}.__dict__[{name!r}]"
+        if isinstance(item, property):
+            if item.fget is not None:
+                self.visit(item.fget, f"{where}.fget", f"{description}.{name}")
+        elif not isinstance(item, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+            self.visit(item, where, f"{description}.{name}")
+
+    def visit_instance(self, thing: Any, path: str, description: str) -> None:
+        cls = type(thing)
+        self.guard("type", path, cls, description)
+        keeps_state = any(is_state_holder(base) for base in cls.__mro__)
+        if keeps_state:
+            self.names.update(("forward", "step", "__call__"))
+        for base in cls.__mro__:
+            if not is_library_class(base):
+                self.visit(base, self.root("cls", base), base.__name__)
+        wrapped = getattr(thing, "__wrapped__", None)
+        if wrapped is not None:
+            self.visit(wrapped, f"{path}.__wrapped__", description)
+            return
+        attributes = getattr(thing, "__dict__", None)
+        if attributes is not None:
+            for name in sorted(attributes) if keeps_state else sorted(self.names):
+                if name in attributes:
+                    where = f"{path}.__dict__[{name!r}]"
+                    self.visit(attributes[name], where, f"{description}.{name}")
+                elif not hasattr(cls, name) and not is_library_class(cls):
+                    self.guard("missing", f"{path}.__dict__", name, f"{description}.{name}")
+        for name in _slots(cls):
+            if name in self.names and hasattr(thing, name):
+                self.visit(getattr(thing, name), f"{path}.{name}", f"{description}.{name}")
+
+    # -- code -----------------------------------------------------------------------------
+
+    def visit_function(
+        self, function: types.FunctionType, path: str, description: str, is_root: bool
+    ) -> None:
+        file = function.__code__.co_filename
+        library = is_library_file(file)
+        if library and not is_root and not is_jitgrad_file(file):
+            self.guard("is", path, function, description)
+            return
+        if not is_root:
+            self.guard("is", f"{path}.__code__", function.__code__, description)
+        for number, cell in enumerate(function.__closure__ or ()):
+            name = function.__code__.co_freevars[number]
+            try:
+                content = cell.cell_contents
+            except ValueError:
+                continue
+            where = f"{self.root('cell', cell)}.cell_contents"
+            self.visit(content, where, f"closure variable `{name}`")
+        if library:
+            return
+        for number, default in enumerate(function.__defaults__ or ()):
+            self.visit(default, f"{path}.__defaults__[{number}]", f"a default of {description}")
+        for name, default in (function.__kwdefaults__ or {}).items():
+            self.visit(default, f"{path}.__kwdefaults__[{name!r}]", f"the default of `{name}`")
+        for code in _nested_codes(function.__code__):
+            self.visit_code(code, function.__globals__)
+
+    def visit_code(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
+        previous: Any = None
+        table = self.root("globals", namespace)
+        for instruction in dis.get_instructions(code):
+            name = instruction.argval
+            operation = instruction.opname
+            if operation in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"):
+                previous = self.visit_global(name, namespace, table)
+                continue
+            if "ATTR" in operation or operation == "LOAD_METHOD":
+                self.names.add(name)
+                if isinstance(previous, types.ModuleType) and is_library_module(previous):
+                    self.give_up_if(why_impure_attribute(previous, name))
+                    previous = getattr(previous, name, None)
+                    continue
+            if operation not in ("CACHE", "PUSH_NULL", "PRECALL"):
+                previous = None
+
+    def give_up_if(self, reason: str) -> None:
+        if reason:
+            self.give_up(reason)
+
+    def visit_global(self, name: str, namespace: dict[str, Any], table: str) -> Any:
+        if name in namespace:
+            thing = namespace[name]
+            self.visit(thing, f"{table}[{name!r}]", f"global `{name}`")
+            return thing
+        builtins = namespace.get("__builtins__", {})
+        known = builtins if isinstance(builtins, dict) else vars(builtins)
+        thing = known.get(name)
+        self.guard("missing", table, name, f"global `{name}`")
+        self.give_up_if(why_impure(thing, name))
+        return thing
+
+
+def is_state_holder(cls: type) -> bool:
+    """Return whether library code reads all attributes of instances: modules and optimizers."""
+    return cls.__module__.startswith(("jitgrad.nn", "jitgrad.optim"))
+
+
+def _slots(cls: type) -> Iterator[str]:
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        yield from (slots,) if isinstance(slots, str) else slots
+
+
+def _nested_codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _nested_codes(constant)
