@@ -50,8 +50,8 @@ globals().update(_functions)
 
 from jitgrad import autograd, linalg, nn, optim, special, testing  # noqa: E402 - they read tables
 
-# -- compiling and transforming functions: what `jitgrad.api` offers ------------------------
-
+from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
+from jitgrad.api.compile import clear_cache, compile  # noqa: E402
 
 # PyTorch's short names. Like `sum` and others they hide Python's own in this module.
 bool, int, float, long, double = bool_, int32, float32, int64, float64
@@ -75,12 +75,15 @@ __all__ = [
     "autograd",
     "bool",
     "bool_",
+    "clear_cache",
+    "compile",
     "double",
     "enable_grad",
     "float",
     "float32",
     "float64",
     "get_default_dtype",
+    "grad",
     "inference_mode",
     "int",
     "int32",
@@ -95,6 +98,7 @@ __all__ = [
     "set_grad_enabled",
     "special",
     "testing",
+    "value_and_grad",
 ]
 
 

@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -18,6 +19,7 @@ from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
 from jitgrad.ops.random import generator_state, set_generator_state
 from jitgrad.api.explain import Explanation, explain
+from jitgrad.runtime.build import clear_cache as clear_kernels
 from jitgrad.runtime.dispatch import (
     Call,
     UnknownBranchError,
@@ -60,6 +62,13 @@ class CompiledFunction:
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
         self._title = _title_of(function)
+        _compiled.add(self)
+
+    def forget(self) -> None:
+        """Forget everything that was traced, so that the next call traces anew."""
+        self._variants.clear()
+        self._eager_reason = ""
+        self._log.clear()
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -293,6 +302,22 @@ class CompiledFunction:
             FallbackWarning,
             stacklevel=_frames_of_our_own(),
         )
+
+
+_compiled: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
+
+
+def clear_cache(disk: bool = True) -> None:
+    """Forget all traces and kernels of this process, so that everything is built anew.
+
+    Parameters
+    ----------
+    disk : bool
+        Delete the kernels kept on disk, too.
+    """
+    for function in list(_compiled):
+        function.forget()
+    clear_kernels(disk)
 
 
 def _frames_of_our_own() -> int:

@@ -67,16 +67,19 @@ def log(x: Scalar) -> Scalar:
 
 @formula(log)
 def _log(e: Emitter, x: Value) -> Value:
-    k, f = split_exponent(e, x)
-    return with_log_domain(e, x, log_of_parts(e, k, f))
+    k, m = split_exponent(e, x)
+    return with_log_domain(e, x, log_of_parts(e, k, m - 1.0))
 
 
 def split_exponent(e: Emitter, x: Value) -> tuple[Value, Value]:
-    """Return `k` and `f` in ``x = 2**k (1 + f)``, for positive `x`."""
+    """Return whole `k` and ``m`` between the roots of one half and two in ``x = 2**k m``.
+
+    For positive `x`, also below the normal range.
+    """
     tiny = x < SMALLEST_NORMAL[x.kind]
     lift = 2.0 ** (64 if x.kind == "float64" else 32)
     k, m = e.split_exponent(e.select(tiny, x * lift, x))
-    return e.select(tiny, k - math.log2(lift), k), m - 1.0
+    return e.select(tiny, k - math.log2(lift), k), m
 
 
 def log_of_parts(e: Emitter, k: Value, f: Value) -> Value:
@@ -104,7 +107,8 @@ def log2(x: Scalar) -> Scalar:
 
 @formula(log2)
 def _log2(e: Emitter, x: Value) -> Value:
-    k, f = split_exponent(e, x)
+    k, m = split_exponent(e, x)
+    f = m - 1.0
     high, low = LOG2_E_PARTS[x.kind]
     natural = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
     return with_log_domain(e, x, e.fma(natural, high, e.fma(natural, low, k)))
@@ -133,7 +137,8 @@ def log10(x: Scalar) -> Scalar:
 
 @formula(log10)
 def _log10(e: Emitter, x: Value) -> Value:
-    k, f = split_exponent(e, x)
+    k, m = split_exponent(e, x)
+    f = m - 1.0
     high, low = LOG10_E_PARTS[x.kind]
     two_high, two_low = LOG10_2_PARTS[x.kind]
     natural = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)

@@ -66,8 +66,7 @@ def cbrt(x: Scalar) -> Scalar:
 @formula(cbrt)
 def _cbrt(e: Emitter, x: Value) -> Value:
     magnitude = e.absolute(x)
-    k, f = split_exponent(e, magnitude)
-    m = f + 1.0
+    k, m = split_exponent(e, magnitude)
     third, whole = e.shift_to_integer(k, 1.0 / 3.0)
     rest = e.fma(whole, -3.0, k)
     below, above = rest < 0.0, rest > 0.0
@@ -79,9 +78,7 @@ def _cbrt(e: Emitter, x: Value) -> Value:
     inverse = e.fma(guess * miss, e.fma(miss, 2.0 / 9.0, 1.0 / 3.0), guess)
     square = inverse * inverse
     root = m * square
-    root_square = root * root
-    rest = e.fma(-root_square, root, m) - e.fma(root, root, -root_square) * root
-    root = e.fma(rest * square, 1.0 / 3.0, root)
+    root = e.fma(e.fma(-(root * root), root, m) * square, 1.0 / 3.0, root)
     scaled = e.copysign(root * e.power_of_two(third), x)
     return e.select((magnitude > 0.0) & (magnitude < math.inf), scaled, x)
 
@@ -109,10 +106,12 @@ def pow(x: Scalar, y: Scalar) -> Scalar:  # noqa: A001 - NumPy's and Python's na
 @formula(pow)
 def _pow(e: Emitter, x: Value, y: Value) -> Value:
     magnitude = e.absolute(x)
+    # one to the power of nan or infinity is one
+    exponent = e.select(magnitude.equals(1.0), x.like(0.0), y)
     if x.kind == "float32":
-        power = e.cast(_pow_by_double(e, magnitude, y), "float32")
+        power = e.cast(_pow_by_double(e, magnitude, exponent), "float32")
     else:
-        power = _pow_by_two_doubles(e, magnitude, y)
+        power = _pow_by_two_doubles(e, magnitude, exponent)
     whole = e.rounded(y, "trunc").equals(y)
     half = y * 0.5
     odd = whole & ~e.rounded(half, "trunc").equals(half)
@@ -121,7 +120,7 @@ def _pow(e: Emitter, x: Value, y: Value) -> Value:
     # the root of a negative number; minus infinity has one
     undefined = (x < 0.0) & ~whole & (x > -math.inf)
     defined = e.select(undefined, x.like(math.nan), signed)
-    return e.select(y.equals(0.0) | x.equals(1.0), x.like(1.0), defined)
+    return e.select(y.equals(0.0), x.like(1.0), defined)
 
 
 def _pow_by_two_doubles(e: Emitter, x: Value, y: Value) -> Value:
@@ -142,7 +141,8 @@ def _pow_by_two_doubles(e: Emitter, x: Value, y: Value) -> Value:
 
 def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
     """Return the logarithm of a magnitude, as a sum of which the second part is small."""
-    k, f = split_exponent(e, x)
+    k, m = split_exponent(e, x)
+    f = m - 1.0
     total = f + 2.0
     lost = f - (total - 2.0)
     inverse = 1.0 / total

@@ -48,12 +48,11 @@ def dropout(x: ArrayLike, p: float = 0.5, training: bool = True) -> Tensor:
     """
     if not 0 <= p <= 1:
         raise ArgumentError(f"dropout: p is {p}", why="a probability is from 0 to 1")
-    value: Any = box(x)
-    if not training or p == 0:
-        return value  # type: ignore[no-any-return]
-    kept = rand(value.shape, dtype=value.dtype) >= p
-    scale = 1 / (1 - p) if p < 1 else 0.0
-    result: Tensor = select(kept, value * scale, 0.0)
+    result: Tensor = box(x)
+    if training and p > 0:
+        kept = rand(result.shape, dtype=result.dtype) >= p
+        scale = 1 / (1 - p) if p < 1 else 0.0
+        result = select(kept, result * scale, 0.0)
     return result
 
 
@@ -204,22 +203,22 @@ def layer_norm(
     ----------
     .. [1] J. L. Ba, J. R. Kiros, G. E. Hinton, Layer normalization, arXiv:1607.06450 (2016).
     """
-    value: Any = box(x)
-    one = isinstance(normalized_shape, int)
-    sizes = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type]
-    if not sizes or tuple(value.shape[-len(sizes) :]) != sizes:
+    value: Tensor = box(x)
+    given = normalized_shape
+    sizes = (given,) if isinstance(given, int) else tuple(given)
+    if not sizes or value.shape[-len(sizes) :] != sizes:
         raise ShapeError(
-            f"layer_norm: an input of shape {tuple(value.shape)} does not end in {sizes}",
+            f"layer_norm: an input of shape {value.shape} does not end in {sizes}",
             why="mean and variance are taken over axes of these sizes",
         )
     axes = tuple(range(-len(sizes), 0))
     centred = value - mean(value, axes, keepdim=True)
-    result = centred * rsqrt(var(value, axes, correction=0, keepdim=True) + eps)
+    result: Tensor = centred * rsqrt(var(value, axes, correction=0, keepdim=True) + eps)
     if weight is not None:
         result = result * weight
     if bias is not None:
         result = result + bias
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 _HERE = functions_in("nn.functional")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 import jitgrad.ops.activations
 import jitgrad.ops.aliases
 import jitgrad.ops.arithmetic
@@ -24,6 +21,7 @@ import jitgrad.ops.joining
 import jitgrad.ops.linalg
 import jitgrad.ops.losses
 import jitgrad.ops.norms
+import jitgrad.ops.numpy_protocol
 import jitgrad.ops.power
 import jitgrad.ops.random
 import jitgrad.ops.rearranging
@@ -37,7 +35,3 @@ import jitgrad.ops.slicing
 import jitgrad.ops.special
 import jitgrad.ops.taking
 import jitgrad.ops.trigonometric  # noqa: F401 - importing is the purpose
-
-for _name in ("linalg", "numpy_protocol"):
-    if importlib.util.find_spec(f"jitgrad.ops.{_name}"):
-        importlib.import_module(f"jitgrad.ops.{_name}")

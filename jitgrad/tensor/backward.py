@@ -219,8 +219,8 @@ def leaves_behind(output: Tensor) -> list[Tensor]:
         if node in seen:
             continue
         seen.add(node)
-        if isinstance(node, AccumulateGrad):
-            found.append(node.variable)
+        if isinstance(node, AccumulateGrad) and (leaf := node.variable) is not None:
+            found.append(leaf)
         stack.extend(edge[0] for edge in node.edges if edge is not None)
     return found
 
