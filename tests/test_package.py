@@ -51,5 +51,5 @@ def test_dtypes_have_pytorchs_short_names() -> None:
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'jitgrad' has no attribute 'tangent_of'"):
         jitgrad.tangent_of  # noqa: B018 - reading it is the test
-    with pytest.raises(AttributeError, match="jitgrad.linalg has no function tangent_of"):
+    with pytest.raises(AttributeError, match="linalg has no function tangent_of"):
         jitgrad.linalg.tangent_of  # noqa: B018 - reading it is the test

@@ -28,6 +28,7 @@ from jitgrad.runtime.dispatch import (
     run_tree,
 )
 from jitgrad.runtime.key import Key, call_key
+from jitgrad.runtime.straight import MISS, Straight, make_straight
 from jitgrad.runtime.variant import Variant
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.capture import Capture, Captured, CannotCaptureError, Source, capture
@@ -40,6 +41,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _RETRACE_LIMIT = 16
 # How many different values an int argument has before it becomes a run-time input.
 _STATIC_INTS = 3
+# How many kinds of calls have a generated function of their own, the latest first.
+_QUICK_KINDS = 4
 
 
 class CompiledFunction:
@@ -54,6 +57,7 @@ class CompiledFunction:
     def __init__(self, function: Callable[..., Any], retrace_limit: int = _RETRACE_LIMIT) -> None:
         self._function = function
         self._variants: dict[Key, list[Variant]] = {}
+        self._straight: list[Straight] = []
         self._eager_reason = ""
         self._ints_seen: dict[int, set[int]] = {}
         self._dynamic: frozenset[int] = frozenset()
@@ -67,6 +71,7 @@ class CompiledFunction:
     def forget(self) -> None:
         """Forget everything that was traced, so that the next call traces anew."""
         self._variants.clear()
+        self._straight.clear()
         self._eager_reason = ""
         self._log.clear()
 
@@ -80,6 +85,11 @@ class CompiledFunction:
         if self._eager_reason or active_trace() is not None:
             # Inside another trace the plain function is traced along.
             return self._function(*args, **kwargs)
+        if not kwargs:
+            for straight in self._straight:
+                result = straight(args)
+                if result is not MISS:
+                    return result
         leaves, tree = flatten((args, kwargs) if kwargs else args)
         key = call_key(leaves, tree, self._dynamic)
         for variant in self._variants.get(key, ()):
@@ -87,7 +97,10 @@ class CompiledFunction:
             if captured is not None:
                 call = Call(leaves, captured, variant.tree.constants)
                 try:
-                    return run_tree(variant.tree, call, self._title)
+                    result = run_tree(variant.tree, call, self._title)
+                    if not kwargs and not any(tree.children[k].kind for k in range(len(args))):
+                        self._add_straight(variant, args, captured)
+                    return result
                 except UnknownBranchError:
                     if self._trace(variant, leaves, tree, bool(kwargs), captured):
                         return self._run(variant, leaves, captured)
@@ -96,6 +109,16 @@ class CompiledFunction:
         if found is None:
             return self._function(*args, **kwargs)
         return self._run(*found)
+
+    def _add_straight(
+        self, variant: Variant, args: tuple[Any, ...], captured: tuple[Any, ...]
+    ) -> None:
+        """Make the next call of this kind a quick one; called at the second call of the kind."""
+        if any(type(a) is int and k in self._dynamic for k, a in enumerate(args)):
+            return
+        straight = make_straight(variant, args, captured, self._title)
+        if straight is not None:
+            self._straight = [straight, *self._straight[: _QUICK_KINDS - 1]]
 
     def _run(self, variant: Variant, leaves: list[Any], captured: tuple[Any, ...]) -> Any:
         return run_tree(variant.tree, Call(leaves, captured, variant.tree.constants), self._title)

@@ -15,6 +15,7 @@ from llvmlite import ir
 
 from jitgrad.intrinsics.declare import INTRINSICS, Formula, Twin
 from jitgrad.intrinsics.layout import EXPONENT_BITS, MANTISSA_BITS, ONE_BITS, ROOT_HALF_BITS, SHIFT
+from jitgrad.intrinsics.rare import add_attribute, declare_rare
 
 LLVM_TYPES: dict[str, Any] = {
     "bool": ir.IntType(1),
@@ -24,9 +25,6 @@ LLVM_TYPES: dict[str, Any] = {
     "float32": ir.FloatType(),
     "float64": ir.DoubleType(),
 }
-
-# numbers of lanes that a rarely called function has a vector form for
-LANES = (2, 4, 8, 16)
 
 # Numba adds `contract` to float arithmetic that has no flag yet, and a product that is contracted
 # into a sum no longer is the rounded product that error terms are computed from. This flag means
@@ -440,9 +438,7 @@ class Emitter:
     ) -> Value:
         """Return `usual`, except where a condition that seldom holds does: there call `body`.
 
-        The one branch that formulas have. A call under a condition keeps LLVM from vectorising the
-        loop, unless it knows a vector form of the called function: each gets forms that look
-        whether any lane needs the call, and make it for these lanes one by one.
+        The one branch that formulas have, and loops are vectorised all the same: see `rare.py`.
 
         Parameters
         ----------
@@ -467,7 +463,10 @@ class Emitter:
         symbol = "_".join(["jitgrad", name, kind])
         function = builder.module.globals.get(symbol)
         if function is None:
-            function = self._define_rare(symbol, body, kind, len(arguments))
+            function = declare_rare(builder.module, LLVM_TYPES[kind], len(arguments), symbol)
+            inner = Emitter(self.context, ir.IRBuilder(function.append_basic_block()))
+            result = body(inner, *(Value(inner, argument, kind) for argument in function.args))
+            inner.builder.ret(result.llvm)
         before = builder.block
         with builder.if_then(condition.llvm, likely=False):
             called = builder.call(function, [argument.llvm for argument in arguments])
@@ -476,25 +475,6 @@ class Emitter:
         merged.add_incoming(usual.llvm, before)
         merged.add_incoming(called, inside)
         return Value(self, merged, kind)
-
-    def _define_rare(self, symbol: str, body: Formula, kind: str, count: int) -> Any:
-        llvm_type = LLVM_TYPES[kind]
-        function = ir.Function(
-            self.builder.module, ir.FunctionType(llvm_type, [llvm_type] * count), symbol
-        )
-        variants = [f"_ZGV_LLVM_M{n}{'v' * count}_{symbol}({symbol}_x{n})" for n in LANES]
-        # llvmlite lists the attributes it knows, and this one is not among them
-        set.add(function.attributes, f'"vector-function-abi-variant"="{",".join(variants)}"')
-        # linkonce_odr: the variants are found by name, so the name must survive linking
-        function.linkage = "linkonce_odr"
-        for attribute in ("noinline", "cold", "nounwind", "readnone"):
-            function.attributes.add(attribute)
-        set.add(function.attributes, "willreturn")
-        inner = Emitter(self.context, ir.IRBuilder(function.append_basic_block()))
-        result = body(inner, *(Value(inner, argument, kind) for argument in function.args))
-        inner.builder.ret(result.llvm)
-        keep_for_vectoriser(self.builder.module, [lanes_of(function, n) for n in LANES])
-        return function
 
     # what Numba lowers
 
@@ -518,73 +498,7 @@ class Emitter:
         LLVM stays at half of them on most AVX-512 processors, to spare their clock frequency; for
         code made of multiplications that costs more than it gives.
         """
-        # llvmlite lists the attributes it knows, and this one is not among them
-        set.add(self.builder.function.attributes, '"prefer-vector-width"="512"')
-
-
-def lanes_of(function: Any, lanes: int) -> Any:
-    """Define the vector form of a function of scalars, with a mask that says which lanes count."""
-    scalar = function.ftype.return_type
-    vector, mask_type = ir.VectorType(scalar, lanes), ir.VectorType(LLVM_TYPES["bool"], lanes)
-    count = len(function.args)
-    form = ir.Function(
-        function.module,
-        ir.FunctionType(vector, [*[vector] * count, mask_type]),
-        f"{function.name}_x{lanes}",
-    )
-    form.linkage = "linkonce_odr"
-    # optsize keeps the loop over lanes a loop
-    for attribute in ("noinline", "nounwind", "optsize", "readnone"):
-        form.attributes.add(attribute)
-    set.add(form.attributes, "willreturn")
-    builder = ir.IRBuilder(form.append_basic_block("entry"))
-    *arguments, mask = form.args
-    index = LLVM_TYPES["int32"]
-    start, merge, call = (form.append_basic_block(name) for name in ("lane", "next", "call"))
-    none = form.append_basic_block("none")
-    packed = builder.bitcast(mask, ir.IntType(lanes))
-    builder.cbranch(builder.icmp_unsigned("==", packed, packed.type(0)), none, start)
-    entry = builder.block
-    builder.position_at_end(none)
-    builder.ret(arguments[0])
-    builder.position_at_end(start)
-    lane, result = builder.phi(index), builder.phi(vector)
-    builder.cbranch(builder.extract_element(mask, lane), call, merge)
-    builder.position_at_end(call)
-    value = builder.call(function, [builder.extract_element(a, lane) for a in arguments])
-    with_value = builder.insert_element(result, value, lane)
-    builder.branch(merge)
-    builder.position_at_end(merge)
-    merged = builder.phi(vector)
-    merged.add_incoming(result, start)
-    merged.add_incoming(with_value, call)
-    following = builder.add(lane, index(1))
-    lane.add_incoming(index(0), entry)
-    lane.add_incoming(following, merge)
-    result.add_incoming(arguments[0], entry)
-    result.add_incoming(merged, merge)
-    done = form.append_basic_block("done")
-    builder.cbranch(builder.icmp_unsigned("<", following, index(lanes)), start, done)
-    builder.position_at_end(done)
-    builder.ret(merged)
-    return form
-
-
-def keep_for_vectoriser(module: Any, functions: Sequence[Any]) -> None:
-    """List functions as used, so that they live until loops are vectorised."""
-    name = "llvm.compiler.used"
-    byte_pointer = LLVM_TYPES["int8"].as_pointer()
-    entries = [function.bitcast(byte_pointer) for function in functions]
-    variable = module.globals.get(name)
-    if variable is None:
-        variable = ir.GlobalVariable(module, ir.ArrayType(byte_pointer, 0), name)
-        variable.linkage = "appending"
-        variable.section = "llvm.metadata"
-    else:
-        entries = [*variable.initializer.constant, *entries]
-    array = ir.ArrayType(byte_pointer, len(entries))
-    variable.value_type, variable.type = array, array.as_pointer()
-    variable.initializer = ir.Constant(array, entries)
+        add_attribute(self.builder.function, '"prefer-vector-width"="512"')
 
 
 @lru_cache(maxsize=8)

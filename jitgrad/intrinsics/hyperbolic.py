@@ -73,14 +73,15 @@ def tanh(x: Scalar) -> Scalar:
 
 
 # from here on tanh is one
-TANH_LIMIT = {"float64": 20.0, "float32": 10.0}
+TANH_LIMIT = {"float64": 20.0, "float32": 9.02}
 
 
 @formula(tanh)
 def _tanh(e: Emitter, x: Value) -> Value:
-    doubled = e.absolute(x) * 2.0
-    limit = 2.0 * TANH_LIMIT[x.kind]
-    shifted, r = split_by_log2(e, e.select(doubled > limit, x.like(limit), doubled))
+    limit = TANH_LIMIT[x.kind]
+    magnitude = e.absolute(x)
+    a = e.select(magnitude > limit, x.like(limit), magnitude)
+    shifted, r = split_by_log2(e, a + a)
     # expm1(2 |x|)
     power = e.power_of_two(shifted)
     growth = e.fma(r * r * e.polynomial(r, EXP_TAIL[x.kind]), power, e.fma(r, power, power - 1.0))

@@ -69,12 +69,14 @@ class Module:
     ['hidden.weight', 'hidden.bias', 'output.weight', 'output.bias']
     """
 
-    # On the class, so that a subclass may forget to call super().__init__().
     training: bool = True
     # For each buffer, whether it is part of the state.
     _persistence: Mapping[str, bool] = {}
 
     forward: Callable[..., Any] = _no_forward
+
+    def __init__(self) -> None:
+        self.training = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what ``forward`` makes of the arguments."""
@@ -89,6 +91,9 @@ class Module:
                 why="the module would lose a parameter without a word",
                 do=f"assign nn.Parameter(...), or change the values: module.{name}.data = values",
             )
+        # A compiled function checks attributes that are there, so this one must be from the start,
+        # even where a subclass forgets to call super().__init__().
+        vars(self).setdefault("training", True)
         super().__setattr__(name, value)
 
     # -- what it is made of -------------------------------------------------------------

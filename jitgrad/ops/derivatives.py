@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad.core.dtypes import bool_
-from jitgrad.core.primitive import NoDerivative, Partials, Primitive, Rule
+from jitgrad.core.primitive import NoDerivative, Partials, Primitive
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import mul, scale_cotangent
 from jitgrad.ops.cast import convert
@@ -50,37 +51,41 @@ def input_cotangent(
     derivative = primitive.derivative
     assert rule is not None
     assert not isinstance(derivative, NoDerivative)
-    offered = _offer(primitive, rule, index, ct, specs, params, saved)
-    result = rule(offered)
+    arguments = []
+    for source, key in _sources(primitive, index):
+        if source == "ct":
+            arguments.append(ct)
+        elif source == "saved":
+            arguments.append(saved(key))
+        elif source == "param":
+            arguments.append(params[key])
+        elif source == "spec":
+            arguments.append(specs[key])
+        else:
+            arguments.append(tuple(specs) if source == "specs" else index)
+    result = rule.function(*arguments)
     if isinstance(derivative, Partials):
         result = _scaled(ct, result, derivative.singular)
     return conform(result, specs[index])
 
 
-def _offer(
-    primitive: Primitive,
-    rule: Rule,
-    index: int,
-    ct: Any,
-    specs: Sequence[Spec],
-    params: dict[str, Any],
-    saved: Callable[[str], Any],
-) -> dict[str, Any]:
-    offered: dict[str, Any] = {}
+@functools.cache
+def _sources(primitive: Primitive, index: int) -> tuple[tuple[str, Any], ...]:
+    """Return where each argument of the rule for input `index` comes from, and its key there."""
+    rule = primitive.rule_for(index)
+    assert rule is not None
+    inputs = [name.removeprefix("*") for name in primitive.inputs]
+    sources: list[tuple[str, Any]] = []
     for name in rule.needs:
-        if name == "ct":
-            offered[name] = ct
-        elif name in params:
-            offered[name] = params[name]
-        elif name == "index" and primitive.variadic:
-            offered[name] = index
-        elif name == "specs":
-            offered[name] = tuple(specs)
-        elif name.endswith("_spec"):
-            offered[name] = specs[primitive.inputs.index(name.removesuffix("_spec"))]
+        if name in ("ct", "specs") or (name == "index" and primitive.variadic):
+            sources.append((name, None))
+        elif name == "out" or name in inputs:
+            sources.append(("saved", name))
+        elif name.endswith("_spec") and name.removesuffix("_spec") in inputs:
+            sources.append(("spec", inputs.index(name.removesuffix("_spec"))))
         else:
-            offered[name] = saved(name)
-    return offered
+            sources.append(("param", name))
+    return tuple(sources)
 
 
 def _scaled(ct: Any, partial: Any, singular: bool) -> Any:
@@ -100,7 +105,7 @@ def conform(ct: Any, spec: Spec) -> Any:
 
 def sum_to_shape(x: Any, shape: Shape) -> Any:
     """Return `x` summed over the axes along which `shape` was broadcast to it."""
-    if tuple(x.shape) == shape:
+    if x.shape == shape:
         return x
     added = len(x.shape) - len(shape)
     stretched = tuple(

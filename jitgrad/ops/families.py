@@ -241,10 +241,9 @@ def reduction(
         return Spec(reduced_shape(x.shape, axes, keepdims), result_dtype_of(x.dtype))
 
     def run(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        array = np.asarray(x)
-        return np.asarray(eager(array, axes, keepdims)).astype(
-            result_dtype_of(array.dtype), copy=False
-        )
+        result = eager(x, axes, keepdims)
+        wanted = result_dtype_of(x.dtype)
+        return result if result.dtype == wanted else np.asarray(result).astype(wanted)
 
     lowering: Lowering = External() if accumulation is None else accumulation
     return register(

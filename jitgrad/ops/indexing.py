@@ -156,6 +156,8 @@ def gather(x: ArrayLike, dim: int, index: ArrayLike) -> Tensor:
         one = gather_primitive(reshape_to(value, (1,)), reshape_to(places, (1,)), axis=0)
         single: Tensor = reshape_to(one, ())
         return single
+    # NumPy would broadcast where PyTorch refuses.
+    check_gather("gather", tuple(value.shape), tuple(places.shape), axis)
     result: Tensor = gather_primitive(value, places, axis=axis)
     return result
 
@@ -436,7 +438,9 @@ def index_put_(x: ArrayLike, indices: Any, values: ArrayLike, accumulate: bool =
     Tensor, shape and dtype of `x`
         Without `accumulate` the last write to an element stays, and has the gradient.
     """
-    index = tuple(indices) if isinstance(indices, list) else indices
+    # PyTorch takes a list of index arrays for a tuple of them.
+    several = isinstance(indices, list) and any(not isinstance(i, int) for i in indices)
+    index = tuple(indices) if several else indices
     result: Tensor = index_put(box(x), index, values, accumulate)
     return result
 

@@ -43,7 +43,7 @@ def in_dtype(x: ArrayLike, dtype: npt.DTypeLike | None) -> Any:
 
 sum_over = reduction(
     "sum",
-    eager=lambda x, axes, keepdims: np.sum(x, axis=axes, keepdims=keepdims),
+    eager=lambda x, axes, keepdims: np.add.reduce(x, axis=axes, keepdims=keepdims),
     derivative=transposes(lambda ct, x_spec, axes, keepdims: spread(ct, x_spec, axes, keepdims)),
     accumulation=Accumulation("accumulate_sum({acc}, {x})", lambda dtype: 0),
     samples=reduction_samples(-3, 3),

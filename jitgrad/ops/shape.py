@@ -70,7 +70,9 @@ broadcast_primitive: Primitive = register(
     Primitive(
         "broadcast_to",
         ("x",),
-        eager=lambda x, shape: np.broadcast_to(x, broadcast_target(np.shape(x), shape)),
+        eager=lambda x, shape: np.broadcast_to(
+            x, broadcast_target(x.shape, shape) if -1 in shape else shape
+        ),
         infer=_broadcast_infer,
         # Summing a cotangent back to its input's shape is the engine's work.
         derivative=transposes(lambda ct: ct),

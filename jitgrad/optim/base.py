@@ -7,7 +7,8 @@ where a Python number would have been baked in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, cast
 
 import numpy as np
@@ -26,45 +27,64 @@ def scalar(value: float) -> Tensor:
     return Tensor(np.array(value, np.float64))
 
 
-class ParamGroup(dict[str, Any]):
-    """Parameters with the settings that hold for them; a dict, as in PyTorch.
+class ParamGroup(MutableMapping[str, Any]):
+    """Parameters with the settings that hold for them; used like the dict that PyTorch has here.
 
     Parameters
     ----------
     settings : mapping
-        ``params``, a list of Tensors, and the settings by name.
+        ``"params"``, a list of Tensors, ``"lr"``, and the other settings by name.
 
     Attributes
     ----------
+    params : list of Tensor
+        Also under ``"params"``.
+    states : list of dict
+        What the optimizer keeps for each parameter.
     rate : Tensor, shape ()
-        The learning rate as optimizers read it: it takes every value that is set under ``"lr"``,
-        so that a schedule does not make a compiled step be compiled again. A Tensor that is
-        given as ``lr`` is used itself.
+        The learning rate as optimizers read it. What is set under ``"lr"`` is written into it,
+        so that a schedule does not make a compiled step be compiled again. A Tensor given at
+        first is used itself.
     """
 
-    rate: Tensor
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.rate = scalar(0.0)
-        self.update(settings)
+        self.params: list[Tensor] = settings["params"]
+        self.states: list[State] = []
+        given = settings["lr"]
+        self._shows_tensor = isinstance(given, Tensor)
+        self.rate: Tensor = given if isinstance(given, Tensor) else scalar(given)
+        self._others = {k: v for k, v in settings.items() if k not in ("params", "lr")}
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "params":
+            return self.params
+        if name == "lr":
+            return self.rate if self._shows_tensor else float(self.rate)
+        return self._others[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if name == "params":
+            raise ArgumentError(
+                "the parameters of a group can't be replaced",
+                why="the optimizer keeps a state for each of them",
+                do="make a new optimizer, or call add_param_group",
+            )
         if name == "lr":
-            if isinstance(value, Tensor):
-                self.rate = value
-            else:
-                self.rate.data = scalar(value)
-                value = self.rate if isinstance(self.get("lr"), Tensor) else value
-        super().__setitem__(name, value)
+            self.rate.data = scalar(float(value))
+        else:
+            self._others[name] = value
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several settings."""
-        for name, value in dict(*args, **kwargs).items():
-            self[name] = value
+    def __delitem__(self, name: str) -> None:
+        del self._others[name]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ParamGroup, (dict(self),)
+    def __iter__(self) -> Iterator[str]:
+        return iter(["params", "lr", *self._others])
+
+    def __len__(self) -> int:
+        return 2 + len(self._others)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 class Optimizer:
@@ -83,10 +103,8 @@ class Optimizer:
 
     Attributes
     ----------
-    param_groups : list of dict
+    param_groups : list of ParamGroup
         Each has ``"params"`` and the settings by name, which may be changed at any time.
-    state : dict
-        For each parameter a dict of Tensors.
 
     Raises
     ------
@@ -107,7 +125,6 @@ class Optimizer:
             )
         self.defaults = dict(defaults)
         self.param_groups: list[ParamGroup] = []
-        self.state: dict[Tensor, State] = {}
         given = list(params)
         if not given:
             raise ArgumentError(
@@ -120,6 +137,15 @@ class Optimizer:
                 self.add_param_group(cast(Mapping[str, Any], group))
         else:
             self.add_param_group({"params": given})
+
+    @property
+    def state(self) -> dict[Tensor, State]:
+        """For each parameter a dict of Tensors, what is kept from step to step."""
+        return {
+            tensor: state
+            for group in self.param_groups
+            for tensor, state in zip(group.params, group.states, strict=True)
+        }
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Optimize more parameters, with their own settings.
@@ -148,10 +174,9 @@ class Optimizer:
             )
         group = ParamGroup({**self.defaults, **param_group, "params": tensors})
         self.check_settings(group)
+        # Made now and not in the first step, which may be one that is being compiled.
+        group.states = [self.new_state(tensor, group) for tensor in tensors]
         self.param_groups.append(group)
-        for tensor in tensors:
-            # Made now and not in the first step, which may be one that is being compiled.
-            self.state[tensor] = self.new_state(tensor, group)
 
     def _check_parameter(self, place: int, tensor: Any) -> None:
         if not isinstance(tensor, Tensor):
@@ -218,13 +243,11 @@ class Optimizer:
                 loss = closure()
         with no_grad():
             for group in self.param_groups:
-                for parameter in group["params"]:
+                for parameter, state in zip(group.params, group.states, strict=True):
                     grad = parameter.grad
-                    if grad is None:
-                        continue
-                    if group["maximize"]:
-                        grad = -grad
-                    self.update_parameter(parameter, grad, self.state[parameter], group)
+                    if grad is not None:
+                        grad = -grad if group["maximize"] else grad
+                        self.update_parameter(parameter, grad, state, group)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -236,7 +259,7 @@ class Optimizer:
             Whether ``.grad`` becomes None, or zeros.
         """
         for group in self.param_groups:
-            for parameter in group["params"]:
+            for parameter in group.params:
                 if set_to_none:
                     parameter.grad = None
                 elif parameter.grad is not None:
@@ -251,11 +274,11 @@ class Optimizer:
             ``"state"`` has a dict of Tensors for the number of each parameter; they share memory
             with the optimizer's. ``"param_groups"`` has the groups.
         """
-        number = {id(tensor): n for n, tensor in enumerate(self.state)}
+        count = itertools.count()
         return {
             "state": {n: dict(state) for n, state in enumerate(self.state.values())},
             "param_groups": [
-                {**group, "params": [number[id(tensor)] for tensor in group["params"]]}
+                {**group, "params": [next(count) for _ in group.params]}
                 for group in self.param_groups
             ],
         }
@@ -276,7 +299,7 @@ class Optimizer:
             If a Tensor has another shape. Nothing is changed then.
         """
         given = state_dict["param_groups"]
-        sizes = [len(group["params"]) for group in self.param_groups]
+        sizes = [len(group.params) for group in self.param_groups]
         given_sizes = [len(group["params"]) for group in given]
         if sizes != given_sizes:
             raise ArgumentError(
@@ -285,10 +308,7 @@ class Optimizer:
             )
         numbers = [number for group in given for number in group["params"]]
         pairs: list[tuple[Tensor, Tensor]] = []
-        # The groups' order, not that of `self.state`: it is what the numbers were given for.
-        tensors = [tensor for group in self.param_groups for tensor in group["params"]]
-        for number, tensor in zip(numbers, tensors, strict=True):
-            own = self.state[tensor]
+        for number, own in zip(numbers, self.state.values(), strict=True):
             for name, value in state_dict["state"].get(number, {}).items():
                 if name not in own:
                     continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from jitgrad.ir.graph import Graph, Literal, Value
 from jitgrad.ir.walk import active_values
 from jitgrad.runtime.program import USUAL_LAYOUT, Program, layout_of, make_program
 from jitgrad.tensor.modes import modes
-from jitgrad.tensor.tape import Saved, TapeNode
+from jitgrad.tensor.tape import TapeNode, next_number
 from jitgrad.tensor.tensor import Tensor, connected_tensor, make_tensor
 from jitgrad.transforms.adjoint import adjoint
 from jitgrad.transforms.replay import replay
@@ -145,6 +145,7 @@ class Derivative:
         self._forward: dict[tuple[int, ...], Program] = {}
         self._backward: dict[tuple[int, ...], Program] = {}
         self._gradient: GraphFunction | None = None
+        self.out_specs = tuple([graph.outputs[k].spec for k in self.outputs])
         if self.outputs:
             self._derive()
 
@@ -244,28 +245,37 @@ class ProgramNode(TapeNode):
     ----------
     derivative : Derivative
         What ran.
-    arguments : sequence of Tensor or number
+    arguments : sequence of Tensor, array or number
         What it ran on.
     kept : sequence of array
         What the forward run returned for the adjoint.
+    into_leaves : callable, optional
+        For a function of one number and leaves: given this node and the cotangent's array,
+        returns the gradients' arrays without any detour, None if that is not possible.
     """
 
-    __slots__ = ("arguments", "derivative", "freed", "kept", "wrt_specs")
+    __slots__ = ("arguments", "derivative", "freed", "into_leaves", "kept", "versions")
 
     def __init__(
-        self, derivative: Derivative, arguments: Sequence[Any], kept: Sequence[Any]
+        self,
+        derivative: Derivative,
+        arguments: Sequence[Any],
+        kept: Sequence[Any],
+        into_leaves: Callable[[ProgramNode, Any], Sequence[Any] | None] | None = None,
     ) -> None:
-        graph = derivative.graph
-        super().__init__(
-            "CompiledFunctionBackward",
-            [arguments[k]._edge() for k in derivative.wrt],
-            [graph.outputs[k].spec for k in derivative.outputs],
-        )
+        # Set here rather than by the base class: this is the price of every compiled call.
+        self.name_ = "CompiledFunctionBackward"
+        self.edges = tuple([arguments[k]._edge() for k in derivative.wrt])
+        self.out_specs = derivative.out_specs
+        self.hooks = None
+        self.number = next_number()
         self.derivative = derivative
-        self.arguments: list[Any] = [
-            Saved(a, a._edge()) if isinstance(a, Tensor) else a for a in arguments
+        self.arguments = arguments
+        self.versions = [
+            a._storage.version if isinstance(a, Tensor) else 0 for a in arguments
         ]
-        self.kept = list(kept)
+        self.kept = kept
+        self.into_leaves = into_leaves
         self.freed = False
 
     def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
@@ -281,10 +291,25 @@ class ProgramNode(TapeNode):
         else:
             gradients = self._compiled_gradients(cts)
         if not keep:
-            self.freed = True
-            self.arguments, self.kept = [], []
+            self.free()
         results = iter(gradients)
         return [next(results) if has else None for has in self.derivative.has_gradient]
+
+    def free(self) -> None:
+        """Let go of what was kept; backward can't run again."""
+        self.freed = True
+        self.arguments, self.kept, self.into_leaves = (), (), None
+
+    def _check_unchanged(self, number: int) -> None:
+        argument, version = self.arguments[number], self.versions[number]
+        if isinstance(argument, Tensor) and argument._storage.version != version:
+            raise GradientError(
+                "backward: a value needed for the gradient was changed in place",
+                why=f"argument {number} of the compiled function, of shape"
+                f" {tuple(argument.shape)}, was at version {version} when it ran and is at"
+                f" version {argument._storage.version} now",
+                do="use an out-of-place operation (x = x + 1), or change a copy: x.clone()",
+            )
 
     def _compiled_gradients(self, cts: list[Any]) -> list[Any]:
         plan = self.derivative.split
@@ -293,12 +318,9 @@ class ProgramNode(TapeNode):
         values: list[Any] = []
         for value in plan.saved:
             if value in number:
-                saved = self.arguments[number[value]]
-                values.append(
-                    saved.unpack(self, connected_tensor, None)._raw
-                    if isinstance(saved, Saved)
-                    else saved
-                )
+                self._check_unchanged(number[value])
+                argument = self.arguments[number[value]]
+                values.append(argument._raw if isinstance(argument, Tensor) else argument)
             else:
                 values.append(next(kept))
         values.extend(ct._raw for ct in cts)
@@ -306,10 +328,16 @@ class ProgramNode(TapeNode):
 
     def _differentiable_gradients(self, cts: list[Any]) -> list[Any]:
         """Return the gradients by a computation that is itself recorded."""
-        arguments = [
-            saved.unpack(self, connected_tensor, saved.edge) if isinstance(saved, Saved) else saved
-            for saved in self.arguments
-        ]
+        edge_of = dict(zip(self.derivative.wrt, self.edges, strict=True))
+        arguments: list[Any] = []
+        for k, argument in enumerate(self.arguments):
+            self._check_unchanged(k)
+            if isinstance(argument, Tensor):
+                edge = edge_of.get(k)
+                argument = connected_tensor(argument._raw, edge, argument._storage)
+            elif isinstance(argument, np.ndarray):
+                argument = make_tensor(argument)
+            arguments.append(argument)
         function = self.derivative.gradient_function()
         if active_trace() is not None:
             return replay(function.graph, [*arguments, *cts])

@@ -61,6 +61,11 @@ def leaf_key(leaf: Any, dynamic_int: bool = False) -> Any:
 _BY_VALUE = frozenset({bool, str, bytes, type(None), type, complex, slice})
 
 
+def is_static(leaf: Any) -> bool:
+    """Return whether a program depends on the value of such a leaf."""
+    return type(leaf) is int or type(leaf) in _BY_VALUE
+
+
 def call_key(leaves: Sequence[Any], tree: Tree, dynamic: frozenset[int]) -> Key:
     """Return the key of a call: its leaves, its structure, and the grad mode."""
     return (

@@ -175,7 +175,9 @@ def set_item(tensor: Tensor, index: Any, value: ArrayLike) -> None:
     if advanced is None:
         part = basic_item(tensor, basic)
         fitted = fit_value(new, tuple(part.shape), tensor.dtype)
-        assign("x[...] = v", tensor if part._view is None else part, fitted)
+        # A part without elements is no view of anything, and there is nothing to write.
+        if part.numel():
+            assign("x[...] = v", part, fitted)
         return
     if _is_plain(tensor) and _is_plain(new):
         _write_plain(tensor, basic, advanced, new)

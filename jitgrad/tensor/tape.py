@@ -18,7 +18,8 @@ from jitgrad.ops.derivatives import input_cotangent, names_needed
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
 
-_numbers = itertools.count()
+# Inputs are recorded before outputs, so these numbers order the reverse sweep.
+next_number = itertools.count().__next__
 
 Hook = Callable[[Any], Any]
 Edge = tuple["TapeNode", int]
@@ -30,10 +31,8 @@ _spec = functools.lru_cache(maxsize=4096)(Spec)
 class Storage:
     """What a Tensor shares with its views: a count of the in-place changes."""
 
-    __slots__ = ("version",)
-
-    def __init__(self) -> None:
-        self.version = 0
+    # A default of the class: most Tensors are never changed.
+    version: int = 0
 
 
 class TapeNode:
@@ -61,7 +60,7 @@ class TapeNode:
         self.out_specs = out_specs
         self.hooks: dict[int, list[Hook]] | None = None
         # Inputs are recorded before outputs, so this number orders the reverse sweep.
-        self.number = next(_numbers)
+        self.number = next_number()
 
     def name(self) -> str:
         """Return the name, as in PyTorch."""
@@ -243,11 +242,6 @@ class PrimitiveNode(TapeNode):
             ]
         )
         return unpacked if isinstance(saved, tuple) else unpacked[0]
-
-
-def next_number() -> int:
-    """Return a number that is smaller than those of all nodes that will be recorded."""
-    return next(_numbers)
 
 
 def keep_copies(node: TapeNode, storage: Storage, since: int) -> None:

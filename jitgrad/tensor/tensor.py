@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,7 @@ from jitgrad.tensor.hooks import HookHandle, RetainGrad, add_tensor_hook
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.operators import Operators
 from jitgrad.tensor.tape import AccumulateGrad, Edge, PrimitiveNode, Storage, TapeNode, record
-
-if TYPE_CHECKING:
-    from jitgrad.tensor.views import View
+from jitgrad.tensor.views import View
 
 Array = np.ndarray[Any, Any]
 ArrayLike = Union["Tensor", npt.ArrayLike]
@@ -58,28 +56,16 @@ class Tensor(Operators):
         If `requires_grad` is asked for a dtype that is not floating.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_grad",
-        "_is_numpy",
-        "_leaf",
-        "_node",
-        "_raw",
-        "_requires_grad",
-        "_slot",
-        "_storage",
-        "_view",
-    )
-
+    # Most Tensors live for one operation: what they rarely have is a default of the class.
     _raw: Any
-    _requires_grad: bool
-    _grad: Tensor | None
-    _node: TapeNode | None
-    _slot: int
-    _leaf: AccumulateGrad | None
     _storage: Storage
-    _view: View | None
-    _is_numpy: bool
+    _requires_grad: bool = False
+    _grad: Tensor | None = None
+    _node: TapeNode | None = None
+    _slot: int = 0
+    _leaf: AccumulateGrad | None = None
+    _view: View | None = None
+    _is_numpy: bool = False
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
         _set_up(self, data._raw if isinstance(data, Tensor) else array_of(data))
@@ -97,6 +83,7 @@ class Tensor(Operators):
         boxed: list[Any] = []
         raws: list[Any] = []
         requires = False
+        numbers = 0
         for arg in args:
             if not isinstance(arg, Tensor):
                 if isinstance(arg, _NUMBERS):
@@ -104,6 +91,7 @@ class Tensor(Operators):
                         # numpy.float64 is a float, and an IntEnum an int; NumPy would not treat
                         # the first as a Python number.
                         arg = float(arg) if isinstance(arg, float) else int(arg)
+                    numbers += 1
                     boxed.append(arg)
                     raws.append(arg)
                     continue
@@ -116,7 +104,7 @@ class Tensor(Operators):
                 requires = True
             boxed.append(arg)
             raws.append(arg._raw)
-        if boxed and all(isinstance(arg, _NUMBERS) for arg in boxed):
+        if numbers and numbers == len(boxed):
             # Numbers alone: a Tensor of the default dtype comes out, as of a list of numbers.
             return cls.__bind__(primitive, tuple(map(make_tensor, map(array_of, boxed))), params)
         if trace is None:
@@ -126,7 +114,7 @@ class Tensor(Operators):
                 # The graph does not know of grad modes; it must see that nothing flows back.
                 raws = [trace.constant(raw) for raw in raws]
             results = trace.evaluate(primitive, tuple(raws), params)
-        outputs = [make_tensor(raw) for raw in results]
+        outputs = list(map(make_tensor, results))
         if primitive.view:
             _attach_view(primitive, params, boxed[0], outputs[0])
         if requires and modes.grad and primitive.differentiable:
@@ -347,6 +335,11 @@ class Tensor(Operators):
             held._storage.version += 1
             np.add(raw, added, out=raw)
 
+    @staticmethod
+    def holding(raw: Array) -> Tensor:
+        """Return a Tensor that holds this array."""
+        return make_tensor(raw)
+
     def owned_copy(self) -> Tensor:
         """Return the same values without history, in memory that nothing else uses."""
         raw = self._raw
@@ -523,14 +516,7 @@ class Tensor(Operators):
 
 def _set_up(tensor: Tensor, raw: Any) -> None:
     tensor._raw = raw
-    tensor._requires_grad = False
-    tensor._grad = None
-    tensor._node = None
-    tensor._slot = 0
-    tensor._leaf = None
     tensor._storage = Storage()
-    tensor._view = None
-    tensor._is_numpy = False
 
 
 def _restored(kind: type[Tensor], array: Array, requires_grad: bool, grad: Any) -> Tensor:
@@ -542,18 +528,14 @@ def _restored(kind: type[Tensor], array: Array, requires_grad: bool, grad: Any) 
     return tensor
 
 
+_new = object.__new__
+
+
 def make_tensor(raw: Any) -> Tensor:
     """Return a Tensor that holds an array or a graph value as it is."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = _new(Tensor)
     tensor._raw = raw
-    tensor._requires_grad = False
-    tensor._grad = None
-    tensor._node = None
-    tensor._slot = 0
-    tensor._leaf = None
     tensor._storage = Storage()
-    tensor._view = None
-    tensor._is_numpy = False
     return tensor
 
 
@@ -592,11 +574,19 @@ def raise_leaked(tensor: Tensor) -> None:
 def _attach_view(
     primitive: Primitive, params: dict[str, Any], base: Tensor, output: Tensor
 ) -> None:
-    from jitgrad.tensor.views import View
-
-    if isinstance(output._raw, Value) or np.may_share_memory(base._raw, output._raw):
+    if _shows(output._raw, base._raw):
         output._view = View.of(base, primitive, params)
         output._storage = base._storage
+
+
+def _shows(part: Any, whole: Any) -> bool:
+    """Return whether a view's value shares memory with that of its base."""
+    if isinstance(part, Value) or part is whole:
+        return True
+    owner = part.base
+    if owner is None:
+        return False
+    return owner is whole or owner is whole.base or np.may_share_memory(whole, part)
 
 
 PrimitiveNode.make_tensor = staticmethod(connected_tensor)

@@ -1,0 +1,283 @@
+"""A generated function for calls that take no branch: checks, run, results, nothing else.
+
+Most compiled functions ask for no value, so that one program serves a kind of call. For such a
+kind this file writes a Python function that compares the arguments with what the program was made
+for, runs it and wraps its results, without looking anything up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.tree import LEAF, Tree, unflatten
+from jitgrad.ir.graph import Literal, Value
+from jitgrad.runtime.dispatch import compile_segment
+from jitgrad.runtime.graph_function import Derivative, ProgramNode
+from jitgrad.runtime.key import is_static
+from jitgrad.runtime.program import USUAL_LAYOUT, layout_of
+from jitgrad.runtime.variant import Variant
+from jitgrad.tensor.modes import modes
+from jitgrad.tensor.tape import AccumulateGrad
+from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.trace.capture import Captured, Source
+
+MISS = object()
+Straight = Callable[[tuple[Any, ...]], Any]
+
+
+def make_straight(
+    variant: Variant, arguments: tuple[Any, ...], captured: Sequence[Any], title: str
+) -> Straight | None:
+    """Return the function for calls like this one, None where the general way is needed.
+
+    Parameters
+    ----------
+    variant : Variant
+        What was traced; it must consist of one segment.
+    arguments : tuple
+        Positional arguments, none of them nested.
+    captured : sequence
+        What the function reads from outside, as of now.
+    title : str
+        As of `compile_segment`.
+    """
+    root = variant.tree.root
+    if root is None or root.result is None or root.result.gradients or root.result.writes:
+        return None
+    return _Writer(variant, arguments, captured, title).write(root.result)
+
+
+class _Writer:
+    def __init__(
+        self, variant: Variant, arguments: tuple[Any, ...], captured: Sequence[Any], title: str
+    ) -> None:
+        assert variant.tree.root is not None
+        self.variant = variant
+        self.arguments = arguments
+        self.captured = captured
+        self.compiled = compile_segment(variant.tree.root, title)
+        self.lines: list[str] = []
+        self.bound: dict[str, Any] = {
+            "MISS": MISS, "Tensor": Tensor, "ndarray": np.ndarray, "modes": modes,
+            "make": make_tensor, "unflatten": unflatten, "check": variant.environment.check,
+        }  # fmt: skip
+
+    def bind(self, stem: str, thing: Any) -> str:
+        name = f"{stem}{len(self.bound)}"
+        self.bound[name] = thing
+        return name
+
+    def miss_if(self, condition: str) -> None:
+        self.lines.append(f"if {condition}: return MISS")
+
+    def write(self, result: Captured) -> Straight | None:
+        self.miss_if(f"modes.grad is not {modes.grad} or len(args) != {len(self.arguments)}")
+        if self.arguments:
+            names = ", ".join(f"a{k}" for k in range(len(self.arguments)))
+            self.lines.append(f"{names}, = args")
+        for number, argument in enumerate(self.arguments):
+            if not self.check_argument(number, argument):
+                return None
+        self.lines.append("c = check(args)")
+        self.miss_if("c is None")
+        raws = [self.raw(source) for source in self.sources()]
+        things = [self.thing(source) for source in self.sources()]
+        wrt = tuple(
+            [
+                k
+                for k, source in enumerate(self.sources())
+                if modes.grad and getattr(self.now(source), "_requires_grad", False)
+            ]
+        )
+        function = self.compiled.function
+        layouts = tuple([layout_of(_raw_of(self.now(source))) for source in self.sources()])
+        derivative = function.derivative(wrt) if wrt else None
+        if derivative is not None and derivative.outputs:
+            run = self.bind("run", derivative.forward_program(layouts).run)
+            self.lines.append(f"o = {run}({', '.join(raws)})")
+            self.attach_node(derivative, things)
+        else:
+            derivative = None
+            run = self.bind("run", function.forward_program(layouts).run)
+            self.lines.append(f"o = {run}({', '.join(raws)})")
+        self.lines.append(f"return {self.result_text(result, derivative)}")
+        return self.finish()
+
+    def finish(self) -> Straight:
+        body = "".join(f"    {line}\n" for line in self.lines)
+        namespace = dict(self.bound)
+        exec(f"def straight(args):\n{body}", namespace)
+        straight: Straight = namespace["straight"]
+        return straight
+
+    # -- inputs ---------------------------------------------------------------------------
+
+    def sources(self) -> list[Source]:
+        return [self.variant.tree.inputs[value] for value in self.compiled.inputs]
+
+    def now(self, source: Source) -> Any:
+        """Return the object that `source` names in the call at hand."""
+        if source.kind == "argument":
+            return self.arguments[source.number]
+        if source.kind == "captured":
+            return self.captured[source.number]
+        return self.variant.tree.constants[source.number]
+
+    def check_argument(self, number: int, argument: Any) -> bool:
+        """Write the comparison of one argument; False if it can't be written in a line."""
+        name = f"a{number}"
+        kind = type(argument)
+        if kind is Tensor or kind is np.ndarray:
+            raw = f"r{number}"
+            if kind is Tensor:
+                requires = argument.requires_grad
+                self.miss_if(
+                    f"type({name}) is not Tensor or {name}._view is not None"
+                    f" or {name}._requires_grad is not {requires}"
+                )
+                self.lines.append(f"{raw} = {name}._raw")
+            else:
+                self.miss_if(f"type({name}) is not ndarray")
+                self.lines.append(f"{raw} = {name}")
+            array = _raw_of(argument)
+            shape, dtype = self.bind("shape", array.shape), self.bind("dtype", array.dtype)
+            self.miss_if(
+                f"{raw}.shape != {shape} or {raw}.dtype is not {dtype}"
+                f" or {raw}.flags.num & {USUAL_LAYOUT} != {layout_of(array)}"
+            )
+            return True
+        if kind is float:
+            self.miss_if(f"type({name}) is not float")
+            return True
+        if is_static(argument):
+            value = self.bind("static", argument)
+            self.miss_if(f"type({name}) is not {self.bind('kind', kind)} or {name} != {value}")
+            return True
+        return False
+
+    def raw(self, source: Source) -> str:
+        """Return the text of what the program is given for `source`."""
+        if source.kind == "argument":
+            is_array = isinstance(self.now(source), (Tensor, np.ndarray))
+            return f"{'r' if is_array else 'a'}{source.number}"
+        if source.kind == "constant":
+            return self.bind("constant", self.now(source))
+        raw = f"g{source.number}"
+        if f"{raw} = " not in "".join(self.lines):
+            text = f"c[{source.number}]" + ("._raw" if isinstance(self.now(source), Tensor) else "")
+            self.lines.append(f"{raw} = {text}")
+            layout = layout_of(_raw_of(self.now(source)))
+            self.miss_if(f"{raw}.flags.num & {USUAL_LAYOUT} != {layout}")
+        return raw
+
+    def thing(self, source: Source) -> str:
+        """Return the text of the object that `source` names."""
+        if source.kind == "argument":
+            return f"a{source.number}"
+        if source.kind == "captured":
+            return f"c[{source.number}]"
+        return self.bind("constant", self.now(source))
+
+    # -- results --------------------------------------------------------------------------
+
+    def attach_node(self, derivative: Derivative, things: list[str]) -> None:
+        count = len(derivative.graph.outputs)
+        node, made_by = self.bind("ProgramNode", ProgramNode), self.bind("derivative", derivative)
+        arguments = f"({', '.join(things)}{',' if things else ''})"
+        back = self.bind("back", self.into_leaves(derivative))
+        self.lines.append(f"node = {node}({made_by}, {arguments}, o[{count}:], {back})")
+
+    def into_leaves(self, derivative: Derivative) -> Callable[..., Any] | None:
+        """Return the function that runs the adjoint without detour, for leaves and one number."""
+        sources = self.sources()
+        leaves = all(self.now(sources[k])._node is None for k in derivative.wrt)
+        one = len(derivative.outputs) == 1 and derivative.out_specs[0].size == 1
+        if not (leaves and one and all(derivative.has_gradient)):
+            return None
+        graph, plan = derivative.graph, derivative.split
+        number = {value: k for k, value in enumerate(graph.inputs)}
+        place = {value: k for k, value in enumerate(plan.kept)}
+        lines, raws, layouts = ["a, v, k = node.arguments, node.versions, node.kept"], [], []
+        for value in plan.saved:
+            if value in place:
+                raws.append(f"k[{place[value]}]")
+                layouts.append(USUAL_LAYOUT)
+                continue
+            position = number[value]
+            thing = self.now(sources[position])
+            if isinstance(thing, Tensor):
+                lines.append(f"if a[{position}]._storage.version != v[{position}]: return None")
+            raws.append(f"a[{position}]" + ("._raw" if isinstance(thing, Tensor) else ""))
+            layouts.append(layout_of(_raw_of(thing)))
+        program = derivative.backward_program((*layouts, USUAL_LAYOUT))
+        for k in range(len(derivative.wrt)):
+            # The leaves of this call; in another one they may have become something else.
+            lines.append(f"if type(node.edges[{k}][0]) is not AccumulateGrad: return None")
+            lines.append(f"if node.edges[{k}][0].hooks: return None")
+        lines.append(f"return run({', '.join([*raws, 'ct'])})")
+        body = "".join(f"    {line}\n" for line in lines)
+        namespace = {"run": program.run, "AccumulateGrad": AccumulateGrad}
+        exec(f"def into_leaves(node, ct):\n{body}", namespace)
+        made: Callable[..., Any] = namespace["into_leaves"]  # type: ignore[assignment]
+        return made
+
+    def result_text(self, result: Captured, derivative: Derivative | None) -> str:
+        assert result.tree is not None
+        number = {value: k for k, value in enumerate(self.compiled.outputs)}
+        for k, operand in enumerate(self.compiled.function.graph.outputs):
+            self.lines.append(self.output_line(k, operand))
+        if derivative is not None:
+            for slot, k in enumerate(derivative.outputs):
+                self.lines.append(
+                    f"t{k}._requires_grad = True; t{k}._node = node; t{k}._slot = {slot}"
+                )
+        texts = []
+        for leaf in result.leaves:
+            if leaf.kind == "value" and leaf.content in number:
+                texts.append(f"t{number[leaf.content]}")
+            elif leaf.kind == "value":
+                texts.append(self.passed_on(leaf.content))
+            elif leaf.kind == "source":
+                texts.append(self.thing(leaf.content))
+            else:
+                texts.append(self.bind("result", leaf.content))
+        remaining = iter(texts)
+        simple = _tree_text(result.tree, remaining)
+        if simple is not None:
+            return simple
+        return f"unflatten({self.bind('tree', result.tree)}, [{', '.join(texts)}])"
+
+    def output_line(self, k: int, operand: Any) -> str:
+        if isinstance(operand, Literal):
+            return f"t{k} = o[{k}]"
+        if operand.spec.weak:
+            return f"t{k} = o[{k}].item()"
+        return f"t{k} = make(o[{k}])"
+
+    def passed_on(self, value: Value) -> str:
+        return self.thing(self.variant.tree.inputs[value])
+
+
+def _raw_of(thing: Any) -> Any:
+    return thing._raw if isinstance(thing, Tensor) else thing
+
+
+def _tree_text(tree: Tree, texts: Any) -> str | None:
+    """Return the text of a nested tuple or list of `texts`; None for other structures."""
+    if tree == LEAF:
+        text: str = next(texts)
+        return text
+    if tree.kind not in (tuple, list):
+        return None
+    parts = [_tree_text(child, texts) for child in tree.children]
+    if any(part is None for part in parts):
+        return None
+    inner = ", ".join(part for part in parts if part is not None)
+    if tree.kind is list:
+        return f"[{inner}]"
+    return f"({inner}{',' if len(parts) == 1 else ''})"
+
+
