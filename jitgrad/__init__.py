@@ -42,14 +42,15 @@ from jitgrad.tensor.modes import (
     set_grad_enabled,
 )
 from jitgrad.tensor.tensor import Tensor
+from jitgrad.trace import guards as _guards  # noqa: F401 - see below
 
-# Tensors get their methods and this module its functions from the tables filled above.
+# Tensors get their methods and this module its functions from the tables filled above. Packages
+# with the name of a function come first: importing one later would hide the function.
 _install_methods()
 _functions = _functions_in("")
 globals().update(_functions)
 
 from jitgrad import autograd, linalg, nn, optim, special, testing  # noqa: E402 - they read tables
-
 from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
 from jitgrad.api.compile import clear_cache, compile  # noqa: E402
 

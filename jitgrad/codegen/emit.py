@@ -14,6 +14,7 @@ from jitgrad.codegen.expressions import (
     CAST_NAMES,
     cast,
     computing_dtype,
+    follows_from_sizes,
     index_text,
     literal,
     parenthesised,
@@ -58,6 +59,8 @@ class KernelText:
         Which of them it writes.
     sizes : list of int
         Contents of the argument ``sizes``; empty if it takes none.
+    numbers : list of float
+        Contents of the argument ``numbers``, which follow from sizes; empty if it takes none.
     arena_bytes : int
         Size of the argument ``arena``; zero if it takes none.
     statements : int
@@ -70,6 +73,7 @@ class KernelText:
     arguments: list[Value]
     written: set[Value]
     sizes: list[int]
+    numbers: list[float]
     arena_bytes: int
     statements: int
     nests: int
@@ -147,6 +151,7 @@ class _Emitter:
         self.sizes: list[int] = []
         # Python numbers given as arguments, which are no arrays.
         self.numbers = {v for v in lowered.graph.inputs if v.spec.weak}
+        self.number_places: dict[Literal, int] = {}
         self.extent_names: dict[Extent, str] = {}
         self.prologue: list[str] = []
         self.inlined: dict[Value, str] = {}
@@ -168,6 +173,7 @@ class _Emitter:
         arena = self.storage.arena_bytes.get(self.part.number, 0)
         parameters = [self.names[v] for v in self.arguments]
         parameters += ["sizes"] if self.sizes else []
+        parameters += ["numbers"] if self.number_places else []
         parameters += ["arena"] if arena else []
         head = f"def kernel({', '.join(parameters)}):"
         body = [*(f"    {line}" for line in lines), *self.writer.lines] or ["    pass"]
@@ -177,6 +183,7 @@ class _Emitter:
             self.arguments,
             {v for v in self.arguments if v in self.made_here},
             self.sizes,
+            [float(element.number) for element in self.number_places],
             arena,
             len(self.statements),
             nests,
@@ -219,6 +226,12 @@ class _Emitter:
     def size_parameter(self, number: int) -> str:
         self.sizes.append(number)
         return f"sizes[{len(self.sizes) - 1}]"
+
+    def number_parameter(self, element: Literal) -> str:
+        """Return the text of a number that kernels are given, as it differs with sizes."""
+        if element not in self.number_places:
+            self.number_places[element] = len(self.number_places)
+        return f"numbers[{self.number_places[element]}]"
 
     def extent_name(self, extent: Extent) -> str:
         root = extent.root()
@@ -279,6 +292,8 @@ class _Emitter:
         """Return the text of an element, cast to `dtype` unless that is None."""
         if isinstance(element, Literal):
             wanted = dtype if dtype is not None else element.spec.dtype
+            if follows_from_sizes(element):
+                return cast(self.number_parameter(element), float64, wanted)
             return literal(element.number, wanted)
         value = element.value
         have = value.dtype

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from jitgrad.core.affine import Affine
 from jitgrad.core.dtypes import DType, bool_, float64, int64, is_floating, result_dtype
 from jitgrad.core.primitive import Template
-from jitgrad.core.spec import Spec
+from jitgrad.core.spec import Count, Spec
+from jitgrad.ir.graph import Literal
 
 CAST_NAMES = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64", "bool": "b1"}
 
@@ -17,6 +18,17 @@ CAST_NAMES = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"
 _NUMBER = re.compile(r"(?<![\w.{])\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?![\w.])")
 # Larger constants in an index come from sizes, which generated source must not contain.
 _LARGEST_LITERAL = 8
+
+
+def follows_from_sizes(element: Literal) -> bool:
+    """Return whether a number may differ with the sizes of arrays, and so is given at run time.
+
+    Counts do; other numbers are taken to, if they are as large as sizes usually are.
+    """
+    number = element.number
+    if isinstance(number, Count):
+        return True
+    return not isinstance(number, bool) and number == number // 1 and 64 < abs(number) < 2**53
 
 
 def literal(number: bool | int | float, dtype: DType) -> str:

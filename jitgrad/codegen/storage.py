@@ -236,7 +236,8 @@ def _fill_arenas(
         end = offset + buffer.nbytes
         neighbours.append((offset, end, first, last))
         number = origin.part
-        storage.arena_bytes[number] = max(storage.arena_bytes.get(number, 0), end)
+        # At least one byte: an empty array, too, is carved out of an arena that must exist.
+        storage.arena_bytes[number] = max(storage.arena_bytes.get(number, 1), end)
 
 
 def _last_through_renames(value: Value, storage: Storage, last_use: dict[Value, int]) -> int:

@@ -77,9 +77,7 @@ def publish(
 def functions_in(namespace: str) -> dict[str, Callable[..., Any]]:
     """Return the public functions of one namespace by name; ``""`` is that of `jitgrad`."""
     return {
-        entry.name: entry.function
-        for entry in FUNCTIONS.values()
-        if entry.namespace == namespace
+        entry.name: entry.function for entry in FUNCTIONS.values() if entry.namespace == namespace
     }
 
 

@@ -44,3 +44,27 @@ class Spec:
         name = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
         short = name.get(self.dtype.name, self.dtype.name)
         return f"{short}[{', '.join(map(str, self.shape))}]" + ("~" if self.weak else "")
+
+
+class Count(float):
+    """A number that follows from shapes, such as how many elements a mean is taken over.
+
+    It computes like any float and what comes of it is one, too. Kernels take it at run time, so
+    that their source serves every size.
+    """
+
+    __slots__ = ()
+
+    def __mul__(self, other: float) -> Count:
+        return Count(float(self) * other)
+
+    def __truediv__(self, other: float) -> Count:
+        return Count(float(self) / other)
+
+    def __rtruediv__(self, other: float) -> Count:
+        return Count(other / float(self))
+
+    def __neg__(self) -> Count:
+        return Count(-float(self))
+
+    __rmul__ = __mul__

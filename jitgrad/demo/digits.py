@@ -12,7 +12,6 @@ import numpy as np
 
 import jitgrad
 from jitgrad import Tensor, nn, optim
-from jitgrad.nn.functional import cross_entropy
 
 Array = np.ndarray[Any, Any]
 Step = Callable[[Array, Array], Tensor]
@@ -97,7 +96,7 @@ def make_training(seed: int = 0) -> Training:
 
     def loss(images: Array, labels: Array) -> Tensor:
         logits = network(images)
-        mean: Tensor = cross_entropy(logits, labels)
+        mean: Tensor = nn.functional.cross_entropy(logits, labels)
         return mean
 
     def train_step(images: Array, labels: Array) -> Tensor:

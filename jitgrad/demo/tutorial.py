@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jitgrad
-from jitgrad import Tensor
-from jitgrad.nn.functional import binary_cross_entropy_with_logits
+from jitgrad import Tensor, nn
 
 Say = Callable[[str], object]
 
@@ -19,7 +18,7 @@ def forward_and_backward(say: Say) -> tuple[Tensor, Tensor]:
     w = jitgrad.randn(5, 3, requires_grad=True)
     b = jitgrad.randn(3, requires_grad=True)
     z = jitgrad.matmul(x, w) + b
-    loss = binary_cross_entropy_with_logits(z, y)
+    loss = nn.functional.binary_cross_entropy_with_logits(z, y)
     say(f"  z    = {_indented(z)}")
     say(f"  loss = {_indented(loss)}")
     say(f"  z.grad_fn    is {z.grad_fn}")

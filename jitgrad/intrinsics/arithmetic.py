@@ -52,7 +52,7 @@ def _trunc(e: Emitter, x: Value) -> Value:
 
 
 @floating
-def round(x: Scalar) -> Scalar:  # noqa: A001 - NumPy's and PyTorch's name for it
+def round(x: Scalar) -> Scalar:
     """Nearest whole number, the even one of two that are as near."""
     return np.rint(x)
 

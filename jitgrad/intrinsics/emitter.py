@@ -499,6 +499,9 @@ class Emitter:
         code made of multiplications that costs more than it gives.
         """
         add_attribute(self.builder.function, '"prefer-vector-width"="512"')
+        # vectors that do not fit in registers are spilled to a stack aligned to 16 bytes, where every
+        # access would touch two cache lines
+        self.builder.function.attributes.alignstack = 64
 
 
 @lru_cache(maxsize=8)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-from scipy import special
-
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_LIMITS, EXP_TAIL, exp, split_by_log2
 from jitgrad.intrinsics.logarithm import log
+from jitgrad.intrinsics.special_functions import special
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter, Value

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-from scipy import special
-
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.logarithm import log
+from jitgrad.intrinsics.special_functions import special
 from jitgrad.intrinsics.trigonometric import tan
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_TAIL, TINY, exp, split_by_log2
 from jitgrad.intrinsics.layout import EXPONENT_BITS, SHIFT
 from jitgrad.intrinsics.logarithm import log_of_parts, split_sum
+from jitgrad.intrinsics.special_functions import special
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter, Value

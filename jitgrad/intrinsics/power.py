@@ -9,7 +9,6 @@ import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_LIMITS, EXP_TAIL, LOG2_E, LOG_2
-from jitgrad.intrinsics.layout import MANTISSA_BITS
 from jitgrad.intrinsics.logarithm import split_exponent
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
 
 @floating
-def pow(x: Scalar, y: Scalar) -> Scalar:  # noqa: A001 - NumPy's and Python's name for it
+def pow(x: Scalar, y: Scalar) -> Scalar:
     """Return `x` to the power `y`; nan for negative `x` and fractional `y`, one for zero `y`."""
     return np.power(x, y)
 

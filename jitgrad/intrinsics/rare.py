@@ -66,9 +66,11 @@ def _guard(function: Any, lanes: int) -> Any:
     vector = ir.VectorType(function.ftype.return_type, lanes)
     types = [*[vector] * len(function.args), ir.VectorType(BIT, lanes)]
     guard = _pure_function(function.module, vector, types, f"{function.name}_x{lanes}")
-    # else the loop would load its constants anew after each call
-    add_attribute(guard, '"no_caller_saved_registers"')
     loop = _loop_over_lanes(function, lanes, types)
+    # else the caller would load its constants anew after each call; with the loop the same, the guard
+    # itself has hardly a register to save
+    for form in (guard, loop):
+        add_attribute(form, '"no_caller_saved_registers"')
     builder = ir.IRBuilder(guard.append_basic_block())
     packed = builder.bitcast(guard.args[-1], ir.IntType(lanes))
     with builder.if_then(builder.icmp_unsigned("!=", packed, packed.type(0)), likely=False):

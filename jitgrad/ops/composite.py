@@ -11,7 +11,7 @@ from jitgrad.core.dtypes import get_default_dtype, is_floating
 from jitgrad.core.errors import DtypeError
 from jitgrad.core.public import public, publish
 from jitgrad.core.shapes import AxisLike, normalize_axes, normalize_axis
-from jitgrad.core.spec import Shape
+from jitgrad.core.spec import Count, Shape
 from jitgrad.ops.arithmetic import add, div, mul, sub
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.comparison import isfinite, isnan
@@ -56,7 +56,7 @@ def _count(shape: Shape, axes: tuple[int, ...]) -> int:
 
 def mean_over(value: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     """Return the mean of a floating Tensor over axes (sorted, non-negative); nan of no elements."""
-    count = _count(tuple(value.shape), axes)
+    count = Count(_count(tuple(value.shape), axes))
     return div(sum_over(value, axes=axes, keepdims=keepdims), count)
 
 
@@ -137,7 +137,7 @@ def _variance(
     axes = normalize_axes(operation, dim, value.ndim)
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    divisor = max(_count(tuple(value.shape), axes) - correction, 0)
+    divisor = Count(max(_count(tuple(value.shape), axes) - correction, 0))
     deviations = sub(value, mean_over(value, axes, True))
     return div(sum_over(square(deviations), axes=axes, keepdims=keepdim), divisor)
 

@@ -333,7 +333,7 @@ def _stacked(name: str) -> Callable[..., Any]:
 
 
 def _meshgrid(*xi: Any, indexing: str = "xy", **rest: Any) -> Any:
-    return list(_call("meshgrid", *xi, indexing=indexing))
+    return _call("meshgrid", *xi, indexing=indexing)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:

@@ -81,7 +81,6 @@ def manual_seed(seed: int) -> None:
     _source.restart(number if number >= 0 else (-number << 64) + 1)
 
 
-@public(method=False)
 def generator_state() -> Any:
     """Return the state of the process's generator, for `set_generator_state`."""
     return _source.state()
@@ -92,6 +91,7 @@ def set_generator_state(state: Any) -> None:
     _source.restore(state)
 
 
+@public(method=False)
 def seed() -> int:
     """Begin a sequence of random numbers that nobody can foresee.
 

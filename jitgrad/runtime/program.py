@@ -118,6 +118,8 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
         types = tuple([_argument_type(v, layout, v in part.written) for v in part.arguments])
         if part.sizes:
             types = (*types, ArgumentType(int64, 1))
+        if part.numbers:
+            types = (*types, ArgumentType(float64, 1))
         if part.arena_bytes:
             types = (*types, ArgumentType(np.dtype(np.uint8), 1))
         kernel = build_kernel(source, "kernel", types)
@@ -161,6 +163,8 @@ class _Driver:
         arguments = [self.names[v] for v in part.arguments]
         if part.sizes:
             arguments.append(self.constant("sizes", np.array(part.sizes, np.int64)))
+        if part.numbers:
+            arguments.append(self.constant("numbers", np.array(part.numbers, np.float64)))
         if not part.arena_bytes:
             self.lines.append(f"{call}({', '.join(arguments)})")
             return

@@ -13,7 +13,7 @@ from jitgrad.core.bind import active_trace, set_owner
 from jitgrad.core.dtypes import DType, bool_, is_floating
 from jitgrad.core.errors import DtypeError, GradientError, JitgradWarning
 from jitgrad.core.primitive import Primitive
-from jitgrad.core.spec import Shape, Spec
+from jitgrad.core.spec import Count, Shape, Spec
 from jitgrad.ir.graph import Value
 from jitgrad.ir.interpret import evaluate_primitive
 from jitgrad.ops.creation import full_primitive
@@ -87,7 +87,7 @@ class Tensor(Operators):
         for arg in args:
             if not isinstance(arg, Tensor):
                 if isinstance(arg, _NUMBERS):
-                    if type(arg) not in _NUMBERS:
+                    if type(arg) not in _NUMBERS and (trace is None or type(arg) is not Count):
                         # numpy.float64 is a float, and an IntEnum an int; NumPy would not treat
                         # the first as a Python number.
                         arg = float(arg) if isinstance(arg, float) else int(arg)

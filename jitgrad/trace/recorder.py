@@ -7,6 +7,7 @@ from typing import Any
 from jitgrad.core.errors import GraphError
 from jitgrad.core.location import Location
 from jitgrad.core.primitive import Primitive
+from jitgrad.core.spec import Count
 from jitgrad.ir.graph import GraphBuilder, Literal, Node, Operand, Value
 from jitgrad.ops.cast import stop_gradient
 
@@ -64,6 +65,6 @@ def operand_of(raw: Any) -> Operand:
     """Return a raw value, a graph value or Python number, as the operand of a node."""
     if isinstance(raw, Value):
         return raw
-    if isinstance(raw, float):  # numpy.float64 is one, and must print like one
+    if isinstance(raw, float) and type(raw) is not Count:  # numpy.float64 is one, and must print like one
         return Literal.of(float(raw))
     return Literal.of(raw)

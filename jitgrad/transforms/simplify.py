@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from jitgrad.core.affine import Affine
+from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import Alias, Fill, IndexMap, Template
-from jitgrad.core.spec import Spec
+from jitgrad.core.spec import Count, Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
+from jitgrad.ir.interpret import evaluate_primitive
 from jitgrad.ir.walk import needed_nodes
 
 Substitution = dict[Value, Operand]
@@ -114,7 +118,10 @@ def _same(a: Spec, b: Spec) -> bool:
 def fold_fills(graph: Graph) -> Graph:
     """Let elementwise operations read the number of a fill instead of the filled array.
 
-    Before: ``one = full value=1 shape=(3,); y = mul x one``. After: ``y = mul x 1``.
+    What elementwise operations make of fills alone is a fill, too.
+
+    Before: ``one = full value=1 shape=(3,); two = add one one; y = mul x two``.
+    After: ``y = mul x 2.0``.
     """
     numbers: dict[Value, Literal] = {}
     nodes: list[Node] = []
@@ -123,8 +130,28 @@ def fold_fills(graph: Graph) -> Graph:
             numbers[node.outputs[0]] = Literal.of(node.params["value"])
         elif isinstance(node.primitive.lowering, (IndexMap, Alias)) and node.inputs[0] in numbers:
             numbers[node.outputs[0]] = numbers[node.inputs[0]]  # type: ignore[index]
+        elif isinstance(node.primitive.lowering, Template):
+            number = _number_of(node, numbers)
+            if number is not None:
+                numbers[node.outputs[0]] = number
         nodes.append(_with_numbers(node, numbers))
     return Graph(graph.inputs, tuple(nodes), graph.outputs)
+
+
+def _number_of(node: Node, numbers: dict[Value, Literal]) -> Literal | None:
+    """Return the number that an elementwise operation makes of numbers and fills alone."""
+    out = node.outputs[0]
+    operands = [numbers.get(o, o) if isinstance(o, Value) else o for o in node.inputs]
+    if not is_floating(out.dtype) or any(isinstance(o, Value) for o in operands):
+        return None
+    arrays = [
+        np.asarray(o.number, given.spec.dtype)  # type: ignore[union-attr]
+        for o, given in zip(operands, node.inputs, strict=True)
+    ]
+    (result,) = evaluate_primitive(node.primitive, arrays, node.params)
+    number = float(result.astype(out.dtype))
+    from_sizes = any(isinstance(o.number, Count) for o in operands)  # type: ignore[union-attr]
+    return Literal.of(Count(number) if from_sizes else number)
 
 
 def _with_numbers(node: Node, numbers: dict[Value, Literal]) -> Node:
