@@ -7,6 +7,7 @@ comes in the array ``sizes``. So one text serves every size.
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -42,6 +43,7 @@ from jitgrad.core.primitive import Accumulation, Template
 from jitgrad.ir.graph import Graph, Literal, Node, Value
 
 _LOOP_NAMES = ("i", "j", "k", "l", "m", "o", "p", "q")
+_NAMES_OF_LOOPS = re.compile(r"[ijklmopq]|[in]\d+")
 _INLINE_LENGTH = 48
 
 
@@ -102,7 +104,7 @@ class Writer:
 def name_values(graph: Graph, extra: list[Value], reserved: set[str]) -> dict[Value, str]:
     """Return a unique Python name for each value: the user's, or one made from its operation."""
     names: dict[Value, str] = {}
-    taken = set(reserved)
+    taken = {*reserved, *CAST_NAMES.values()}
     makers = {value: node for node in graph.nodes for value in node.outputs}
     for value in [*graph.inputs, *makers, *extra]:
         if value in names:
@@ -114,12 +116,18 @@ def name_values(graph: Graph, extra: list[Value], reserved: set[str]) -> dict[Va
         if not stem.isidentifier() or keyword.iskeyword(stem):
             stem = f"{stem}_" if f"{stem}_".isidentifier() else "value"
         name, number = stem, 1
-        while name in taken or (not value.name and name == stem):
+        while _is_taken(name, taken) or (not value.name and name == stem):
             number += 1
             name = f"{stem}{number - 1}" if not value.name else f"{stem}_{number}"
         names[value] = name
-        taken.add(name)
+        # The second is the variable that holds an element of it.
+        taken.update((name, f"{name}_"))
     return names
+
+
+def _is_taken(name: str, taken: set[str]) -> bool:
+    """Return whether a value can't have this name: others do, or loops and sizes may."""
+    return name in taken or f"{name}_" in taken or bool(_NAMES_OF_LOOPS.fullmatch(name))
 
 
 def emit_kernel(

@@ -52,6 +52,12 @@ class Trace(Protocol):
     def load_gradient(self, tensor: Any) -> None:
         """Give a stand-in the ``.grad`` of the Tensor it stands for."""
 
+    def recorded(self, node: Any) -> None:
+        """Take note of a tape node made for the operation that was evaluated last."""
+
+    def going_back_through(self, node: Any) -> None:
+        """Take note that what follows is the derivative of a tape node; of none if None."""
+
     def refuse(self, reason: str) -> None:
         """End a trace of something that can't be captured."""
 

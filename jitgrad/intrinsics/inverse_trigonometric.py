@@ -81,7 +81,7 @@ ASIN_TAIL = {
 
 @floating
 def atan(x: Scalar) -> Scalar:
-    """Inverse of `tan`."""
+    """Inverse of `tan`; error at most 1.8 ulp."""
     return np.arctan(x)
 
 
@@ -105,7 +105,7 @@ def _angle(e: Emitter, t: Value, right_angles: Value) -> Value:
 
 @floating
 def atan2(y: Scalar, x: Scalar) -> Scalar:
-    """Angle of the point (x, y), in [-pi, pi]."""
+    """Angle of the point (x, y), in [-pi, pi]; error at most 2 ulp."""
     return np.arctan2(y, x)
 
 
@@ -129,7 +129,7 @@ def _atan2(e: Emitter, y: Value, x: Value) -> Value:
 
 @floating
 def asin(x: Scalar) -> Scalar:
-    """Inverse of `sin`; nan outside [-1, 1]."""
+    """Inverse of `sin`; nan outside [-1, 1]; error at most 1.8 ulp."""
     return np.arcsin(x)
 
 
@@ -154,7 +154,7 @@ def _asin_parts(e: Emitter, x: Value) -> tuple[Value, Value, Value]:
 
 @floating
 def acos(x: Scalar) -> Scalar:
-    """Inverse of `cos`; nan outside [-1, 1]."""
+    """Inverse of `cos`; nan outside [-1, 1]; error at most 1.3 ulp."""
     return np.arccos(x)
 
 
@@ -171,7 +171,7 @@ def _acos(e: Emitter, x: Value) -> Value:
 
 @floating
 def hypot(x: Scalar, y: Scalar) -> Scalar:
-    """Length of the vector (x, y), without overflow on the way."""
+    """Length of the vector (x, y), without overflow on the way; error at most 1 ulp."""
     return np.hypot(x, y)
 
 

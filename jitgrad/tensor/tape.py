@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import is_floating, python_dtype
 from jitgrad.core.errors import GradientError
 from jitgrad.core.primitive import Primitive
@@ -326,6 +327,9 @@ def record(
         return
     out_specs = [_spec(output._raw.shape, output._raw.dtype) for output in outputs]
     node = PrimitiveNode(primitive, params, edges, specs, out_specs)
+    trace = active_trace()
+    if trace is not None:
+        trace.recorded(node)
     for slot, output in enumerate(outputs):
         if floating[slot]:
             output._requires_grad = True

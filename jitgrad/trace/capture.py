@@ -11,13 +11,14 @@ import numpy as np
 
 from jitgrad.core.bind import tracing
 from jitgrad.core.errors import TraceError
-from jitgrad.core.location import location_of, user_frame
+from jitgrad.core.location import Location, location_of, user_frame
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
 from jitgrad.core.tree import Tree, flatten
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.interpret import run_nodes
 from jitgrad.ir.walk import active_values
+from jitgrad.tensor.tape import TapeNode
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
 from jitgrad.trace.recorder import Recorder, operand_of
 
@@ -139,6 +140,8 @@ class Capture(Recorder):
         self.captured = Captured(nodes=self.builder.nodes)
         self.known: dict[Value, Any] = {}
         self._run_up_to = 0
+        self._locations: dict[int, Location | None] = {}
+        self._going_back: TapeNode | None = None
         self._made: set[Value] = set()
         self._made_up_to = 0
         self._shadows: dict[int, Tensor] = {}
@@ -156,8 +159,19 @@ class Capture(Recorder):
         if frame is not None:
             location = location_of(frame)
             self._name_values(frame)
+        if self._going_back is not None:
+            location = self._locations.get(self._going_back.number, location)
         operands = tuple(map(operand_of, raws))
-        return self.builder.emit(primitive, operands, params, location)
+        adjoint = self._going_back is not None
+        return self.builder.emit(primitive, operands, params, location, adjoint)
+
+    def recorded(self, node: TapeNode) -> None:
+        """Remember the user's line of an operation, for the comments of its derivative."""
+        self._locations[node.number] = self.builder.nodes[-1].location
+
+    def going_back_through(self, node: TapeNode | None) -> None:
+        """Note which operation's derivative follows."""
+        self._going_back = node
 
     def _name_values(self, frame: FrameType) -> None:
         """Give values the names of the local variables that hold them now."""

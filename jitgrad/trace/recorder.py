@@ -56,6 +56,12 @@ class Recorder:
         """Refuse: nothing stands for a user's Tensor here."""
         raise GraphError("a derivative rule asked for the gradient of a Tensor")
 
+    def recorded(self, node: Any) -> None:
+        """Do nothing: rules are run without a tape."""
+
+    def going_back_through(self, node: Any) -> None:
+        """Do nothing: the pass that runs the rules knows their nodes."""
+
     def refuse(self, reason: str) -> None:
         """Report a defect: rules do nothing that can't be recorded."""
         raise GraphError(f"a derivative rule can't be recorded: {reason}")
