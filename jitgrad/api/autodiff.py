@@ -190,7 +190,8 @@ def _leaf_of(leaf: Any, number: int) -> Tensor:
         )
     if tensor.requires_grad:
         # A copy that remembers where it came from, so that outer derivatives go through it.
-        return tensor.clone()
+        copy: Tensor = tensor.clone()
+        return copy
     return tensor.detach().requires_grad_()
 
 

@@ -12,13 +12,13 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from jitgrad.api.explain import Explanation, explain
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import ArgumentError, FallbackWarning
 from jitgrad.core.location import user_frame
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
 from jitgrad.ops.random import generator_state, set_generator_state
-from jitgrad.api.explain import Explanation, explain
 from jitgrad.runtime.build import clear_cache as clear_kernels
 from jitgrad.runtime.dispatch import (
     Call,
@@ -31,7 +31,7 @@ from jitgrad.runtime.key import Key, call_key
 from jitgrad.runtime.straight import MISS, Straight, make_straight
 from jitgrad.runtime.variant import Variant
 from jitgrad.tensor.tensor import Tensor, make_tensor
-from jitgrad.trace.capture import Capture, Captured, CannotCaptureError, Source, capture
+from jitgrad.trace.capture import CannotCaptureError, Capture, Captured, Source, capture
 from jitgrad.trace.environment import Environment
 from jitgrad.trace.segments import PathMismatchError, SegmentTree
 
@@ -155,7 +155,7 @@ class CompiledFunction:
             One line a node, with the user's file and line.
         """
         segments = self._traced(args, kwargs).in_order()
-        return "\n\n".join(format_graph(s.graph(), self.__name__) for s in segments)
+        return "\n\n".join(format_graph(s.graph(), self._title.partition(" ")[0]) for s in segments)
 
     def source(self, *args: Any, **kwargs: Any) -> str:
         """Return the generated source of the forward computation for these arguments.
@@ -220,15 +220,18 @@ class CompiledFunction:
             changed = variants[-1].environment.why_stale(leaves)
             self._log.append(f"traced anew: {changed}")
             if len(variants) >= self._retrace_limit:
-                return self._give_up(f"what it reads keeps changing ({changed})")
+                self._give_up(f"what it reads keeps changing ({changed})")
+                return None
         elif len(self._variants) > 1:
             self._log.append("traced anew: arguments of another structure, shape or dtype")
         environment = Environment(self._function, leaves)
         if environment.unguardable:
-            return self._give_up(environment.unguardable)
+            self._give_up(environment.unguardable)
+            return None
         captured = environment.check(leaves)
         if captured is None:
-            return self._give_up(environment.why_stale(leaves) or "its state can't be checked")
+            self._give_up(environment.why_stale(leaves) or "its state can't be checked")
+            return None
         variant = Variant(environment)
         if not self._trace(variant, leaves, tree, has_kwargs, captured):
             return None

@@ -26,7 +26,9 @@ from jitgrad.codegen.nests import (
     Compute,
     Element,
     Extent,
+    IndexEntry,
     Item,
+    Lookup,
     Loop,
     MatrixProduct,
     Opaque,
@@ -37,7 +39,7 @@ from jitgrad.codegen.nests import (
 )
 from jitgrad.codegen.schedule import Schedule
 from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves
-from jitgrad.core.dtypes import DType, float64, is_floating
+from jitgrad.core.dtypes import DType, float64, int64, is_floating
 from jitgrad.core.location import Location
 from jitgrad.core.primitive import Accumulation, Template
 from jitgrad.ir.graph import Graph, Literal, Node, Value
@@ -45,6 +47,23 @@ from jitgrad.ir.graph import Graph, Literal, Node, Value
 _LOOP_NAMES = ("i", "j", "k", "l", "m", "o", "p", "q")
 _NAMES_OF_LOOPS = re.compile(r"[ijklmopq]|[in]\d+")
 _INLINE_LENGTH = 48
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """An index out of range that a kernel may find.
+
+    Parameters
+    ----------
+    node : Node
+        The operation.
+    axis, size : int
+        The axis that is indexed, and its size.
+    """
+
+    node: Node
+    axis: int
+    size: int
 
 
 @dataclass(eq=False, slots=True)
@@ -65,6 +84,8 @@ class KernelText:
         Contents of the argument ``numbers``, which follow from sizes; empty if it takes none.
     arena_bytes : int
         Size of the argument ``arena``; zero if it takes none.
+    failures : list of Failure
+        What number ``k + 1`` in the argument ``failures`` means; empty if it takes none.
     statements : int
         How many loop statements it holds, for reports.
     nests : int
@@ -77,6 +98,7 @@ class KernelText:
     sizes: list[int]
     numbers: list[float]
     arena_bytes: int
+    failures: list[Failure]
     statements: int
     nests: int
 
@@ -160,6 +182,8 @@ class _Emitter:
         # Python numbers given as arguments, which are no arrays.
         self.numbers = {v for v in lowered.graph.inputs if v.spec.weak}
         self.number_places: dict[Literal, int] = {}
+        self.looked_up: dict[Lookup, str] = {}
+        self.failures: list[Failure] = []
         self.extent_names: dict[Extent, str] = {}
         self.prologue: list[str] = []
         self.inlined: dict[Value, str] = {}
@@ -183,6 +207,7 @@ class _Emitter:
         parameters += ["sizes"] if self.sizes else []
         parameters += ["numbers"] if self.number_places else []
         parameters += ["arena"] if arena else []
+        parameters += ["failures"] if self.failures else []
         head = f"def kernel({', '.join(parameters)}):"
         body = [*(f"    {line}" for line in lines), *self.writer.lines] or ["    pass"]
         nests = sum(isinstance(item, Loop) for item in self.part.body)
@@ -193,6 +218,7 @@ class _Emitter:
             self.sizes,
             [float(element.number) for element in self.number_places],
             arena,
+            self.failures,
             len(self.statements),
             nests,
         )
@@ -255,14 +281,16 @@ class _Emitter:
         has_array = value in self.storage.buffers or value in self.lowered.graph.inputs
         return f"{name}_" if has_array and value not in self.numbers else name
 
-    def buffer_text(self, value: Value, index: tuple[object, ...], loops: list[str]) -> str:
+    def buffer_text(
+        self, value: Value, index: tuple[IndexEntry, ...], loops: list[str]
+    ) -> str:
         """Return the text of an element of the buffer of `value`."""
         buffer = self.storage.buffers.get(value)
         axes = buffer.axes if buffer is not None else tuple(range(value.ndim))
         if buffer is not None:
             self.need_buffer(buffer)
         kept = tuple(index[axis] for axis in axes)
-        return self.names[value] + index_text(kept, loops, self.size_parameter)  # type: ignore[arg-type]
+        return self.names[value] + index_text(kept, loops, self.size_parameter, self.looked_up)
 
     def need_buffer(self, buffer: Buffer) -> None:
         """Make the prologue define the buffer, at its first mention."""
@@ -330,7 +358,7 @@ class _Emitter:
     def is_scalar(self, value: Value) -> bool:
         """Return whether a variable holds each element of `value` when it is complete."""
         statement = self.statement_of.get(value)
-        if statement is None:
+        if statement is None or not statement.whole:
             return False
         reduced = statement.reduced
         return not reduced or reduced == set(range(min(reduced), len(statement.axes)))
@@ -376,8 +404,39 @@ class _Emitter:
             target = self.buffer_text(statement.out, statement.out_index, loops)
             self.writer.line(f"{target} = {self.scalar_name(statement.out)}")
 
+    def check_lookups(self, item: Compute) -> None:
+        """Look up the statement's indices, and note one that is out of range.
+
+        The program raises the error when the kernel has returned; until then index 0 serves.
+        """
+        statement = item.statement
+        self.looked_up = {}
+        indexed = [(e.value, e.index) for e in statement.elements if isinstance(e, Read)]
+        for value, index in (*indexed, (statement.out, statement.out_index)):
+            for axis, entry in enumerate(index):
+                if not isinstance(entry, Lookup) or entry in self.looked_up:
+                    continue
+                name = f"at{len(self.looked_up)}"
+                read = Read(entry.value, entry.index)
+                text = self.element_text(read, item.loops, int64)
+                size = self.shape_text(value, (axis,)).strip("(),")
+                assert statement.node is not None
+                failure = self.failure_number(statement.node, axis, value.shape[axis])
+                self.writer.line(f"{name} = {text}")
+                self.writer.line(f"if {name} < -{size} or {name} >= {size}:")
+                self.writer.line(f"    failures[0] = {failure}")
+                self.writer.line(f"    {name} = 0")
+                self.looked_up[entry] = name
+
+    def failure_number(self, node: Node, axis: int, size: int) -> int:
+        self.failures.append(Failure(node, axis, size))
+        return len(self.failures)
+
     def compute(self, item: Compute) -> None:
         statement = item.statement
+        if any(True for _ in statement.lookups()):
+            self.comment(statement.node)
+            self.check_lookups(item)
         if isinstance(statement.form, Accumulation):
             self.comment(statement.node)
             self.accumulate(item, statement.form)
@@ -390,16 +449,17 @@ class _Emitter:
         self.comment(statement.node)
         has_buffer = out in self.storage.buffers
         loops = [_name_of(k) for k in range(len(item.loops))]
-        if has_buffer and not self.read_in_register(out, statement):
+        if has_buffer and not (statement.whole and self.read_in_register(out)):
             target = self.buffer_text(out, statement.out_index, loops)
-            self.writer.line(f"{target} = {text}")
+            self.writer.line(f"{target} = {target} + {text}" if statement.adds else f"{target} = {text}")
             return
         name = self.scalar_name(out)
         self.writer.line(f"{name} = {text}")
         if has_buffer:
             self.writer.line(f"{self.buffer_text(out, statement.out_index, loops)} = {name}")
 
-    def read_in_register(self, value: Value, made_by: Statement) -> bool:
+    def read_in_register(self, value: Value) -> bool:
+        """Return whether some reader of `value` is in the iteration that makes it."""
         definition = self.schedule.loops_of[value]
         return any(
             loops[: len(definition.complete_in)] == definition.complete_in

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
+from jitgrad.codegen.nests import IndexEntry, Lookup
 from jitgrad.core.affine import Affine
 from jitgrad.core.dtypes import DType, bool_, float64, int64, is_floating, result_dtype
 from jitgrad.core.primitive import Template
@@ -90,12 +91,21 @@ def parenthesised(text: str) -> str:
 
 
 def index_text(
-    index: tuple[Affine, ...], loop_names: list[str], size_parameter: Callable[[int], str]
+    index: tuple[IndexEntry, ...],
+    loop_names: list[str],
+    size_parameter: Callable[[int], str],
+    looked_up: dict[Lookup, str],
 ) -> str:
     """Return the text of an index, ``[i, j + 1]``; ``[()]`` for a 0-d array."""
     if not index:
         return "[()]"
-    return "[" + ", ".join(_affine_text(a, loop_names, size_parameter) for a in index) + "]"
+    entries = [
+        looked_up[entry]
+        if isinstance(entry, Lookup)
+        else _affine_text(entry, loop_names, size_parameter)
+        for entry in index
+    ]
+    return f"[{', '.join(entries)}]"
 
 
 def _affine_text(

@@ -14,7 +14,7 @@ from jitgrad.codegen.storage import Storage, plan
 from jitgrad.intrinsics.catalogue import all_intrinsics
 from jitgrad.ir.graph import Graph, Value
 
-_RESERVED_WORDS = ("sizes", "numbers", "arena", "kernel", "range", "block", "inf", "nan", "gemm")
+_RESERVED_WORDS = ("sizes", "numbers", "failures", "arena", "kernel", "range", "block", "inf", "nan", "gemm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from jitgrad.codegen.nests import (
+    Element,
+    Extent,
+    ExternalCall,
+    IndexEntry,
+    Lookup,
+    MatrixProduct,
+    Read,
+    Rename,
+    Statement,
+    Step,
+)
 from jitgrad.core.affine import Affine
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import (
@@ -17,18 +29,10 @@ from jitgrad.core.primitive import (
     Contraction,
     External,
     Fill,
+    Indexed,
     IndexMap,
+    Pieces,
     Template,
-)
-from jitgrad.codegen.nests import (
-    Element,
-    Extent,
-    ExternalCall,
-    MatrixProduct,
-    Read,
-    Rename,
-    Statement,
-    Step,
 )
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
 from jitgrad.ir.walk import producers
@@ -133,6 +137,10 @@ class _Lowering:
             self.add_reduction(node, lowering)
         elif isinstance(lowering, Contraction):
             self.add_contraction(node)
+        elif isinstance(lowering, Pieces):
+            self.add_pieces(node, lowering)
+        elif isinstance(lowering, Indexed):
+            self.add_indexed(node, lowering)
         elif isinstance(lowering, External):
             self.add_external(node)
         elif isinstance(lowering, Alias) and not self.is_view(node.outputs[0]):
@@ -169,6 +177,70 @@ class _Lowering:
             Affine() if size == 1 else out_index[axis + added] for axis, size in enumerate(shape)
         )
         return self.element(operand, index)
+
+    def add_pieces(self, node: Node, lowering: Pieces) -> None:
+        """Add a statement for each part of the output that is written separately."""
+        out = node.outputs[0]
+        self.result.buffered.add(out)
+        for piece in lowering.function(*node.specs, **node.params):
+            axes = [Extent(size) for size in piece.shape if size != 1]
+            numbers = iter(range(len(axes)))
+            index = tuple(
+                Affine() if size == 1 else Affine.index(next(numbers)) for size in piece.shape
+            )
+            element: Element = Literal.of(0)
+            if piece.source is not None:
+                element = self.element(node.inputs[piece.source], index)
+            self.add_statement(
+                Statement(
+                    node,
+                    out,
+                    axes,
+                    piece.place(index),
+                    (element,),
+                    COPY,
+                    whole=False,
+                    after_others=piece.overwrites,
+                )
+            )
+
+    def add_indexed(self, node: Node, lowering: Indexed) -> None:
+        """Add a statement that reads, or adds to, the elements that an index array names."""
+        specs = node.specs
+        sizes = lowering.loops(*specs, **node.params)
+        axes = [Extent(size) for size in sizes if size != 1]
+        numbers = iter(range(len(axes)))
+        loops = tuple([Affine() if size == 1 else Affine.index(next(numbers)) for size in sizes])
+        named = lowering.function(loops, *specs, **node.params)
+        if named is None or not all(isinstance(operand, Value) for operand in node.inputs):
+            self.add_external(node)
+            return
+        index = tuple([self.lookup(node, entry) for entry in named])
+        out = node.outputs[0]
+        if not lowering.adds:
+            source = self.whole(node.inputs[0])
+            self.result.buffered.add(source)
+            element: Element = Read(source, index)
+            self.add_statement(Statement(node, out, axes, loops, (element,), COPY))
+            return
+        self.result.buffered.add(out)
+        fill, place = self.loops_over(out)
+        zero = Literal.of(0)
+        self.add_statement(Statement(node, out, fill, place, (zero,), COPY, whole=False))
+        element = self.element(node.inputs[0], loops)
+        self.add_statement(
+            Statement(
+                node, out, axes, index, (element,), COPY, whole=False, after_others=True, adds=True
+            )
+        )
+
+    def lookup(self, node: Node, entry: Affine | tuple[Affine, ...]) -> IndexEntry:
+        """Return an entry of an index, one that is looked up in the node's index array as such."""
+        if isinstance(entry, Affine):
+            return entry
+        element = self.element(node.inputs[1], entry)
+        assert isinstance(element, Read)
+        return Lookup(element.value, element.index)  # type: ignore[arg-type]
 
     def add_statement(self, statement: Statement) -> None:
         """Add `statement`, and note which extents it shows to be equal."""

@@ -40,11 +40,40 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """An element of a value at an index that is linear in a statement's loop indices."""
+class Lookup:
+    """An index that is itself an element of an array; negative ones count from the end.
+
+    Parameters
+    ----------
+    value : Value
+        The array of indices.
+    index : tuple of Affine
+        Which of its elements.
+    """
 
     value: Value
     index: tuple[Affine, ...]
+
+    @property
+    def bare_index(self) -> None:
+        """None: it is not the index of a loop."""
+        return
+
+    @property
+    def terms(self) -> tuple[tuple[int, int], ...]:
+        """The loop indices that it depends on, as of `Affine`."""
+        return tuple([term for index in self.index for term in index.terms])
+
+
+IndexEntry = Affine | Lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An element of a value, at an index made of a statement's loop indices."""
+
+    value: Value
+    index: tuple[IndexEntry, ...]
 
 
 Element = Read | Literal
@@ -69,7 +98,11 @@ class Statement:
     form : Template or Accumulation
         The expression, or how the accumulator is updated.
     whole : bool
-        Whether it defines all of `out`; a piece defines a part of it (concatenation).
+        Whether it alone defines `out`; otherwise several statements write pieces of it.
+    after_others : bool
+        Whether it must come after the other pieces so far, which it overwrites or adds to.
+    adds : bool
+        Whether it adds to the element that is there.
     product : bool
         Whether what is accumulated is the product of two elements: a contraction.
     """
@@ -77,10 +110,12 @@ class Statement:
     node: Node | None
     out: Value
     axes: list[Extent]
-    out_index: tuple[Affine, ...]
+    out_index: tuple[IndexEntry, ...]
     elements: tuple[Element, ...]
     form: Template | Accumulation
     whole: bool = True
+    after_others: bool = False
+    adds: bool = False
     product: bool = False
 
     @property
@@ -92,8 +127,20 @@ class Statement:
         return set(range(len(self.axes))) - kept
 
     def reads(self) -> Iterator[Read]:
-        """Return the elements that are not literals."""
-        return (element for element in self.elements if isinstance(element, Read))
+        """Return the elements that are not literals, and those that indices are looked up in."""
+        for element in self.elements:
+            if isinstance(element, Read):
+                yield element
+        for lookup in self.lookups():
+            yield Read(lookup.value, lookup.index)
+
+    def lookups(self) -> Iterator[Lookup]:
+        """Return the indices that are elements of arrays."""
+        indices = [e.index for e in self.elements if isinstance(e, Read)]
+        for index in (*indices, self.out_index):
+            for entry in index:
+                if isinstance(entry, Lookup):
+                    yield entry
 
 
 @dataclass(eq=False, slots=True)

@@ -8,6 +8,7 @@ patterns (a row stays in the cache across the passes over it) all follow from th
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 from jitgrad.codegen.lower import Lowered
@@ -70,10 +71,11 @@ class _Scheduler:
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
         self.result = Schedule()
-        # The item of each body that holds the definition of a value, by (body's loop or None).
-        self.holders: dict[tuple[Loop | None, Value], Item] = {}
+        # The items of each body that hold definitions of a value, by (body's loop or None).
+        self.holders: dict[tuple[Loop | None, Value], list[Item]] = {}
         self.inputs = set(lowered.graph.inputs)
         self.renamed: dict[Value, Value] = {}
+        self.last_impure: Item | None = None
 
     # -- placing --------------------------------------------------------------------------
 
@@ -94,7 +96,7 @@ class _Scheduler:
             return
         remaining = [Loop(extent.root()) for extent in statement.axes[len(loops) :]]
         body.insert(position, remaining[0])
-        for outer, inner in zip(remaining, remaining[1:], strict=False):
+        for outer, inner in itertools.pairwise(remaining):
             outer.body.append(inner)
         loops.extend(remaining)
         self.insert(statement, loops, loops[-1].body, 0)
@@ -114,13 +116,21 @@ class _Scheduler:
         if reduced:
             self.insert_start(statement, loops, min(reduced), axis_loops)
         out = statement.out
-        self.result.loops_of[out] = Definition(complete, around, axis_loops)
+        if statement.whole:
+            self.result.loops_of[out] = Definition(complete, around, axis_loops)
+        else:
+            # Made by several statements: complete only where all loops have ended.
+            self.result.loops_of[out] = Definition((), (), (None,) * out.ndim)
         for depth, loop in enumerate(around):
-            outer = around[depth - 1] if depth else None
-            self.holders[outer, out] = loop
-        self.holders[around[-1] if around else None, out] = item
+            self.hold(around[depth - 1] if depth else None, out, loop)
+        self.hold(around[-1] if around else None, out, item)
         for read in statement.reads():
             self.result.readers.setdefault(read.value, []).append(around)
+
+    def hold(self, owner: Loop | None, value: Value, item: Item) -> None:
+        held = self.holders.setdefault((owner, value), [])
+        if item not in held:
+            held.append(item)
 
     def insert_start(
         self,
@@ -156,25 +166,37 @@ class _Scheduler:
             reads = [step.left, step.right]
         body = self.result.body
         position = self.position_after(reads, None, body)
-        body.insert(position, item)
         node = step.node
+        if node.primitive.impure:
+            # Random draws come in the order in which the user makes them.
+            position = max(position, self.after_last_impure)
+            self.last_impure = item
+        body.insert(position, item)
         for value in node.outputs:
-            self.holders[None, value] = item
+            self.hold(None, value, item)
             self.result.loops_of[value] = Definition((), (), (None,) * value.ndim)
+
+    @property
+    def after_last_impure(self) -> int:
+        if self.last_impure is None:
+            return 0
+        return self.result.body.index(self.last_impure) + 1
 
     # -- choosing -------------------------------------------------------------------------
 
     def after_dependencies(
         self, statement: Statement, owner: Loop | None, body: list[Item]
     ) -> int:
-        return self.position_after([read.value for read in statement.reads()], owner, body)
+        needed = [read.value for read in statement.reads()]
+        if statement.after_others:
+            needed.append(statement.out)
+        return self.position_after(needed, owner, body)
 
     def position_after(self, values: list[Value], owner: Loop | None, body: list[Item]) -> int:
         """Return the first position in `body` after everything that makes one of `values`."""
         position = 0
         for value in values:
-            holder = self.holders.get((owner, value))
-            if holder is not None:
+            for holder in self.holders.get((owner, value), ()):
                 position = max(position, body.index(holder) + 1)
         return position
 
@@ -218,8 +240,10 @@ class _Scheduler:
         if loop.extent.root() is not statement.axes[number].root():
             return False
         owner = loops[-1] if loops else None
+        if statement.after_others and loop in self.holders.get((owner, statement.out), ()):
+            return False
         for read in statement.reads():
-            if self.holders.get((owner, read.value)) is not loop:
+            if loop not in self.holders.get((owner, read.value), ()):
                 continue
             axis_loops = self.result.loops_of[read.value].axis_loops
             if loop not in axis_loops:

@@ -149,7 +149,9 @@ def _note(
 ) -> None:
     if isinstance(leaf, Compute):
         here = _Use(part, item, leaf.loops)
-        made.setdefault(leaf.statement.out, here)
+        if made.setdefault(leaf.statement.out, here) is not here:
+            # Another piece of it: the memory must be there for all of them.
+            used.setdefault(leaf.statement.out, []).append(here)
         for read in leaf.statement.reads():
             used.setdefault(read.value, []).append(here)
     elif isinstance(leaf, Opaque):

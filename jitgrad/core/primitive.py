@@ -200,12 +200,82 @@ class Fill:
     """Kernels store one number everywhere: the static parameter ``value``."""
 
 
+# In the index that `Indexed` gives: stands for the element of the index array at this place.
+LookedUp = tuple[Affine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """Kernels read or add to elements that an array of indices, the second input, names.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(loops, *specs, **params)`` gives the index of the element; its entries are
+        linear in the loops' indices or, as a tuple of such, an index into the index array.
+    loops : callable
+        ``loops(*specs, **params)`` gives the sizes of the loops.
+    adds : bool
+        False: the output, over the loops, is the element of the first input at the index. True:
+        the first input, over the loops, is added to zeros at the index.
+    """
+
+    function: Callable[..., tuple[Affine | LookedUp, ...] | None]
+    loops: Callable[..., tuple[int, ...]]
+    adds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an output that kernels write in a nest of its own.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Sizes of the loops.
+    place : callable
+        Gives, for the loops' indices, the index of the output's element.
+    source : int, optional
+        Number of the input that is read at the loops' indices; None writes zeros.
+    overwrites : bool
+        Whether it must come after the pieces before it.
+    """
+
+    shape: tuple[int, ...]
+    place: Callable[[tuple[Affine, ...]], tuple[Affine, ...]]
+    source: int | None
+    overwrites: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Kernels write the output piece by piece.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(*specs, **params)`` gives the pieces in order.
+    """
+
+    function: Callable[..., list[Piece]]
+
+
 @dataclass(frozen=True, slots=True)
 class External:
     """The compiled program calls `eager` on arrays between its kernels."""
 
 
-Lowering = Template | Accumulation | IndexMap | Alias | Contraction | Fill | External
+Lowering = (
+    Template
+    | Accumulation
+    | IndexMap
+    | Alias
+    | Contraction
+    | Fill
+    | Pieces
+    | Indexed
+    | External
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,6 @@ class Intrinsic:
         LLVM code of a function of scalars.
     lowering : callable, optional
         LLVM code of any other function.
-    family : str
-        ``floating``, ``numeric``, ``predicate`` or ``selection``; empty where arrays are taken.
     in_place : bool
         Whether the formula is so short that it is written out at each call.
     """
@@ -74,7 +72,6 @@ class Intrinsic:
     type_rule: TypeRule | None = None
     formula: Formula | None = None
     lowering: Lowering | None = None
-    family: str = ""
     in_place: bool = False
 
 
@@ -89,7 +86,8 @@ def _common_kind(kinds: Kinds) -> str | None:
     return max(kinds, key=NUMBER_KINDS.index)
 
 
-def _floating_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+def floating_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+    """Cast all to their common floating type, integers to float64; the result has it."""
     common = _common_kind(kinds)
     if common is None:
         return None
@@ -98,17 +96,20 @@ def _floating_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
     return (common,) * len(kinds), common
 
 
-def _numeric_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+def numeric_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+    """Cast all to their common type; the result has it."""
     common = _common_kind(kinds)
     return None if common is None else ((common,) * len(kinds), common)
 
 
-def _predicate_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+def predicate_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+    """Cast all to their common type; the result is a bool."""
     common = _common_kind(kinds)
     return None if common is None else ((common,) * len(kinds), "bool")
 
 
-def _selection_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+def selection_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
+    """Cast the first to bool, the others to their common type; the result has it."""
     common = _common_kind(kinds[1:])
     return None if common is None else (("bool",) + (common,) * (len(kinds) - 1), common)
 
@@ -116,10 +117,7 @@ def _selection_kinds(kinds: Kinds) -> tuple[Kinds, str] | None:
 def _declare(twin: Twin, kind_rule: KindRule | None, type_rule: TypeRule | None) -> Twin:
     # domain errors are part of the contract (log(-1) is nan), so no warning may come of them
     quiet: Twin = np.errstate(all="ignore")(twin)
-    family = "" if kind_rule is None else kind_rule.__name__.strip("_").removesuffix("_kinds")
-    INTRINSICS[twin.__name__] = Intrinsic(
-        twin.__name__, quiet, kind_rule, type_rule, family=family
-    )
+    INTRINSICS[twin.__name__] = Intrinsic(twin.__name__, quiet, kind_rule, type_rule)
     return quiet
 
 
@@ -136,7 +134,7 @@ def floating(twin: Twin) -> Twin:
     callable
         `twin`, made silent; integers it gets in a kernel become float64.
     """
-    return _declare(twin, _floating_kinds, None)
+    return _declare(twin, floating_kinds, None)
 
 
 def numeric(twin: Twin) -> Twin:
@@ -152,7 +150,7 @@ def numeric(twin: Twin) -> Twin:
     callable
         `twin`, made silent.
     """
-    return _declare(twin, _numeric_kinds, None)
+    return _declare(twin, numeric_kinds, None)
 
 
 def predicate(twin: Twin) -> Twin:
@@ -168,7 +166,7 @@ def predicate(twin: Twin) -> Twin:
     callable
         `twin`, made silent.
     """
-    return _declare(twin, _predicate_kinds, None)
+    return _declare(twin, predicate_kinds, None)
 
 
 def selection(twin: Twin) -> Twin:
@@ -184,7 +182,7 @@ def selection(twin: Twin) -> Twin:
     callable
         `twin`, made silent.
     """
-    return _declare(twin, _selection_kinds, None)
+    return _declare(twin, selection_kinds, None)
 
 
 def typed_by(type_rule: TypeRule) -> Callable[[Twin], Twin]:

@@ -141,6 +141,8 @@ class Emitter:
     def __init__(self, context: Any, builder: Any) -> None:
         self.context = context
         self.builder = builder
+        triple, _, features = context.codegen().magic_tuple()
+        self.has_fma = _has_fma(triple, features)
 
     # values
 
@@ -210,11 +212,37 @@ class Emitter:
 
     def fma(self, a: Value, b: Value | Number, c: Value | Number) -> Value:
         """Return ``a * b + c``, rounded once."""
-        return self._llvm("llvm.fma", a, self._lift(b, a.kind), self._lift(c, a.kind))
+        b, c = self._lift(b, a.kind), self._lift(c, a.kind)
+        if self.has_fma:
+            return self._llvm("llvm.fma", a, b, c)
+        if a.kind == "float32":
+            # the product is exact in float64
+            wide = self.cast(a, "float64") * self.cast(b, "float64") + self.cast(c, "float64")
+            return self.cast(wide, "float32")
+        return self._fma_of_parts(a, b, c)
+
+    def _fma_of_parts(self, a: Value, b: Value, c: Value) -> Value:
+        """Return ``a * b + c`` in float64 without the instruction; a call of C's would be slow."""
+        product = a * b
+        (a_high, a_low), (b_high, b_low) = self._halves(a), self._halves(b)
+        crossed = (a_high * b_high - product) + a_high * b_low + a_low * b_high
+        product_low = crossed + a_low * b_low
+        total = product + c
+        from_c = total - product
+        total_low = (product - (total - from_c)) + (c - from_c)
+        exact = total + (total_low + product_low)
+        # the parts of what is infinite or overflows are nan
+        return self.select(self.absolute(product_low) < np.inf, exact, total)
+
+    def _halves(self, x: Value) -> tuple[Value, Value]:
+        """Split a float64 into two of 26 bits."""
+        spread = x * (2.0**27 + 1.0)
+        high = spread - (spread - x)
+        return high, x - high
 
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
-        """Return ``a * b + c``, rounded once where the target does that as fast as twice."""
-        return self.fma(a, b, c)
+        """Return ``a * b + c``, rounded once where the target has an instruction for that."""
+        return self.fma(a, b, c) if self.has_fma else a * b + c
 
     def sqrt(self, x: Value) -> Value:
         """Return the square root, correctly rounded; nan below zero."""
@@ -507,4 +535,6 @@ class Emitter:
 @lru_cache(maxsize=8)
 def _has_fma(triple: str, features: str) -> bool:
     architecture = triple.partition("-")[0]
-    return "+fma" in features.split(",") or not architecture.startswith(("x86", "i", "arm"))
+    # an extension on x86 and old ARM, part of every other processor that Numba runs on
+    optional = architecture.startswith(("x86", "i3", "i6", "armv"))
+    return "+fma" in features.split(",") or not optional

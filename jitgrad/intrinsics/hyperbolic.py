@@ -11,7 +11,6 @@ from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_TAIL, TINY, exp, split_by_log2
 from jitgrad.intrinsics.layout import EXPONENT_BITS, SHIFT
 from jitgrad.intrinsics.logarithm import log_of_parts, split_sum
-from jitgrad.intrinsics.special_functions import special
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter, Value
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
 @floating
 def sigmoid(x: Scalar) -> Scalar:
     """Logistic function, ``1 / (1 + exp(-x))``; error at most 2.5 ulp."""
-    return special.expit(x)
+    # SciPy's expit is zero below the normal range
+    small = np.exp(-np.absolute(x))
+    return (small if x < 0.0 else np.ones_like(small)) / (1.0 + small)
 
 
 @formula(sigmoid)

@@ -281,12 +281,9 @@ def reals(*intervals: Interval | float) -> SampleMaker:
 
     Shapes include 0-d, empty, size 1 and broadcasting. ``reals(-4, 4)`` is one input.
     """
-    spans: tuple[Interval, ...]
-    if isinstance(intervals[0], tuple):
-        spans = intervals  # type: ignore[assignment]
-    else:
-        spans = (intervals,)  # type: ignore[assignment]
-    shapes = [
+    given: Any = intervals
+    spans: tuple[Interval, ...] = given if isinstance(given[0], tuple) else (given,)
+    shapes: list[list[tuple[int, ...]]] = [
         [()] * len(spans),
         [(0,)] * len(spans),
         [(7,)] * len(spans),
@@ -306,7 +303,7 @@ def reals(*intervals: Interval | float) -> SampleMaker:
                     rng.uniform(lo, hi, shape) for (lo, hi), shape in zip(spans, row, strict=True)
                 ),
                 {},
-                "x".join(map(str, row)).replace(" ", ""),
+                "x".join([str(shape) for shape in row]).replace(" ", ""),
             )
             for row in shapes
         ]

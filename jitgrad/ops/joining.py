@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from operator import index as as_integer
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jitgrad.core.affine import Affine
 from jitgrad.core.bind import box
 from jitgrad.core.dtypes import result_dtype
 from jitgrad.core.errors import ArgumentError, DtypeError, IndexingError, ShapeError
-from jitgrad.core.primitive import External, Primitive, Sample, register, vjps
+from jitgrad.core.primitive import Piece, Pieces, Primitive, Sample, register, vjps
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Shape, Spec
@@ -61,6 +63,19 @@ def _cat_part(ct: Any, index: int, specs: tuple[Spec, ...], axis: int) -> Any:
     )
 
 
+def _cat_pieces(*specs: Spec, axis: int) -> list[Piece]:
+    pieces = []
+    start = 0
+    for number, spec in enumerate(specs):
+        pieces.append(Piece(spec.shape, functools.partial(_shifted, axis, start), number))
+        start += spec.shape[axis]
+    return pieces
+
+
+def _shifted(axis: int, start: int, index: tuple[Affine, ...]) -> tuple[Affine, ...]:
+    return (*index[:axis], index[axis] + start, *index[axis + 1 :])
+
+
 def _cat_samples(rng: np.random.Generator) -> list[Sample]:
     cases: list[tuple[list[Shape], int]] = [
         ([(3,)], 0),
@@ -88,7 +103,7 @@ cat_primitive: Primitive = register(
         infer=_cat_infer,
         # Linear in all inputs together, but not in one with the others fixed.
         derivative=vjps(_cat_part),
-        lowering=External(),
+        lowering=Pieces(_cat_pieces),
         samples=_cat_samples,
         doc="The inputs one after the other along an axis.",
         grad_name="CatBackward0",

@@ -20,8 +20,9 @@ import numpy as np
 from jitgrad.core.affine import Affine
 from jitgrad.core.errors import ShapeError
 from jitgrad.core.primitive import (
-    External,
     IndexMap,
+    Piece,
+    Pieces,
     Primitive,
     Sample,
     register,
@@ -83,6 +84,27 @@ def _slice_index(index_: tuple[Affine, ...], x_spec: Spec, index: Index) -> tupl
             read.append(index_[place] * entry[2] + entry[1])
         place += 1
     return tuple(read)
+
+
+def _whole(shape: Shape, source: int | None) -> Piece:
+    """Return the piece that is all of an output: zeros, or an input."""
+    return Piece(shape, lambda index: index, source)
+
+
+def _part(shape: Shape, source: int, index: Index) -> Piece:
+    """Return the piece that writes an input to the part that `index` picks."""
+    spec = Spec(shape, np.dtype(np.float64))
+    return Piece(
+        picked_shape(index), lambda loops: _slice_index(loops, spec, index), source, True
+    )
+
+
+def _transpose_pieces(ct: Spec, shape: Shape, index: Index) -> list[Piece]:
+    return [_whole(shape, None), _part(shape, 0, index)]
+
+
+def _update_pieces(base: Spec, part: Spec, index: Index) -> list[Piece]:
+    return [_whole(base.shape, 0), _part(base.shape, 1, index)]
 
 
 def _slice_transpose_eager(ct: Any, shape: Shape, index: Index) -> Any:
@@ -187,7 +209,7 @@ slice_transpose: Primitive = register(
         eager=_slice_transpose_eager,
         infer=_transpose_infer,
         derivative=transposes(lambda ct, index: slice_primitive(ct, index=index)),
-        lowering=External(),
+        lowering=Pieces(_transpose_pieces),
         samples=_transpose_samples,
         doc="Zeros of a shape, with the input in the part that an index picks.",
         grad_name="SliceBackward0",
@@ -207,7 +229,7 @@ slice_update: Primitive = register(
             ),
             lambda ct, index: slice_primitive(ct, index=index),
         ),
-        lowering=External(),
+        lowering=Pieces(_update_pieces),
         samples=_update_samples,
         doc="The first input with the part that an index picks replaced by the second.",
         grad_name="CopySlices",

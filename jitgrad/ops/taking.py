@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.core.affine import Affine
 from jitgrad.core.errors import IndexingError, ShapeError
-from jitgrad.core.primitive import External, Primitive, Sample, register, transposes, vjps
+from jitgrad.core.primitive import External, Indexed, Primitive, Sample, register, transposes, vjps
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.creation import full_primitive
 
@@ -122,6 +123,25 @@ def _take_last_eager(x: Any, indices: Any, axes: Axes) -> Any:
     return taken
 
 
+def _taken_loops(x: Spec, indices: Spec, axes: Axes) -> Shape:
+    return taken_shape(x.shape, indices.shape, axes)
+
+
+def _taken_index(
+    loops: tuple[Affine, ...], ndim: int, indices: Spec, axes: Axes
+) -> tuple[Affine | tuple[Affine, ...], ...]:
+    """Return the index of the element that goes to a place of what is taken."""
+    place, width = _place(axes), indices.ndim - 1
+    rest = iter((*loops[:place], *loops[place + width :]))
+    where = loops[place : place + width]
+    return tuple(
+        [
+            (Affine((), axes.index(axis)), *where) if axis in axes else next(rest)
+            for axis in range(ndim)
+        ]
+    )
+
+
 def _take_infer(x: Spec, indices: Spec, axes: Axes) -> Spec:
     return Spec(taken_shape(x.shape, indices.shape, axes), x.dtype)
 
@@ -185,7 +205,10 @@ take: Primitive = register(
             ),
             None,
         ),
-        lowering=External(),
+        lowering=Indexed(
+            lambda loops, x, indices, axes: _taken_index(loops, x.ndim, indices, axes),
+            _taken_loops,
+        ),
         samples=_case_samples("take"),
         doc="The elements of the input that index arrays name.",
         grad_name="IndexBackward0",
@@ -199,7 +222,13 @@ take_transpose: Primitive = register(
         eager=_take_transpose_eager,
         infer=_take_transpose_infer,
         derivative=transposes(lambda ct, indices, axes: take(ct, indices, axes=axes), None),
-        lowering=External(),
+        lowering=Indexed(
+            lambda loops, ct, indices, shape, axes: _taken_index(
+                loops, len(shape), indices, axes
+            ),
+            lambda ct, indices, shape, axes: ct.shape,
+            adds=True,
+        ),
         samples=_case_samples("take_transpose"),
         doc="Zeros of a shape, with each element of the input added where index arrays say.",
         grad_name="IndexPutBackward0",
@@ -299,6 +328,13 @@ def check_gather(operation: str, shape: Shape, index: Shape, axis: int) -> None:
             )
 
 
+def _gather_index(
+    loops: tuple[Affine, ...], axis: int
+) -> tuple[Affine | tuple[Affine, ...], ...]:
+    """Return the index of the element that a place of the index array names."""
+    return (*loops[:axis], loops, *loops[axis + 1 :])
+
+
 def _gather_infer(x: Spec, index: Spec, axis: int) -> Spec:
     check_gather("gather", x.shape, index.shape, axis)
     return Spec(index.shape, x.dtype)
@@ -352,7 +388,10 @@ gather_primitive: Primitive = register(
             ),
             None,
         ),
-        lowering=External(),
+        lowering=Indexed(
+            lambda loops, x, index, axis: _gather_index(loops, axis),
+            lambda x, index, axis: index.shape,
+        ),
         samples=_gather_samples,
         doc="For each place of an index array the element of the input at that index of an axis.",
         grad_name="GatherBackward0",
@@ -366,7 +405,11 @@ gather_transpose: Primitive = register(
         eager=_gather_transpose_eager,
         infer=_gather_transpose_infer,
         derivative=transposes(lambda ct, index, axis: gather_primitive(ct, index, axis=axis), None),
-        lowering=External(),
+        lowering=Indexed(
+            lambda loops, ct, index, shape, axis: _gather_index(loops, axis),
+            lambda ct, index, shape, axis: index.shape,
+            adds=True,
+        ),
         samples=_gather_transpose_samples,
         doc="Zeros of a shape, with each element of the input added at an index of an axis.",
         grad_name="ScatterAddBackward0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.codegen.emit import KernelText
+from jitgrad.codegen.emit import Failure, KernelText
 from jitgrad.codegen.generate import ProgramText, generate, module_source
 from jitgrad.codegen.nests import ExternalCall
 from jitgrad.core.dtypes import float64, int64, is_floating
-from jitgrad.core.errors import FallbackWarning
+from jitgrad.core.errors import FallbackWarning, IndexingError
 from jitgrad.ir.graph import Graph, Literal, Value
 from jitgrad.ir.interpret import evaluate_primitive, interpret
 from jitgrad.runtime.build import ArgumentType, Kernel, KernelBuildError, build_kernel
@@ -122,6 +123,8 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
             types = (*types, ArgumentType(float64, 1))
         if part.arena_bytes:
             types = (*types, ArgumentType(np.dtype(np.uint8), 1))
+        if part.failures:
+            types = (*types, ArgumentType(int64, 1))
         kernel = build_kernel(source, "kernel", types)
         program.kernels.append(kernel)
         program.texts.append(part)
@@ -165,15 +168,23 @@ class _Driver:
             arguments.append(self.constant("sizes", np.array(part.sizes, np.int64)))
         if part.numbers:
             arguments.append(self.constant("numbers", np.array(part.numbers, np.float64)))
-        if not part.arena_bytes:
-            self.lines.append(f"{call}({', '.join(arguments)})")
-            return
-        # A pool, not one arena: several threads may run the program at once.
-        pool = self.constant("pool", [])
-        nbytes, byte = part.arena_bytes, self.constant("dtype", np.dtype(np.uint8))
-        self.lines.append(f"arena = {pool}.pop() if {pool} else empty({nbytes}, {byte})")
-        self.lines.append(f"{call}({', '.join([*arguments, 'arena'])})")
-        self.lines.append(f"{pool}.append(arena)")
+        if part.arena_bytes:
+            # A pool, not one arena: several threads may run the program at once.
+            pool = self.constant("pool", [])
+            nbytes, byte = part.arena_bytes, self.constant("dtype", np.dtype(np.uint8))
+            self.lines.append(f"try: arena = {pool}.pop()")
+            self.lines.append(f"except IndexError: arena = empty({nbytes}, {byte})")
+            arguments.append("arena")
+        if part.failures:
+            zeros, whole = self.constant("zeros", np.zeros), self.constant("dtype", int64)
+            self.lines.append(f"failures = {zeros}(1, {whole})")
+            arguments.append("failures")
+        self.lines.append(f"{call}({', '.join(arguments)})")
+        if part.arena_bytes:
+            self.lines.append(f"{pool}.append(arena)")
+        if part.failures:
+            fail = self.constant("fail", functools.partial(_raise_failure, part.failures))
+            self.lines.append(f"if failures[0]: {fail}(failures[0])")
 
     def external(self, call: ExternalCall) -> None:
         operands = [
@@ -223,6 +234,19 @@ class _Driver:
         exec(f"def run({parameters}):\n{body}", namespace)
         run: Callable[..., tuple[Any, ...]] = namespace["run"]
         return run
+
+
+def _raise_failure(failures: Sequence[Failure], number: int) -> None:
+    """Raise the error that a kernel found; it numbers them from 1."""
+    failure = failures[number - 1]
+    raise IndexingError(
+        f"{failure.node.primitive.name}: an index is out of range for axis {failure.axis} of size"
+        f" {failure.size}",
+        why=f"indices of that axis go from {-failure.size} to {failure.size - 1}"
+        if failure.size
+        else "the axis is empty",
+        where=failure.node.location,
+    )
 
 
 def _row_major(array: Array) -> Array:

@@ -64,7 +64,7 @@ def _straight_into_leaves(output: Tensor, keep: bool) -> bool:
     if gradients is None:
         return False
     for edge, raw in zip(node.edges, gradients, strict=True):
-        leaf = edge[0].variable  # type: ignore[index, attr-defined]
+        leaf = edge[0].variable  # type: ignore[index, union-attr]
         if leaf is None:
             continue
         if leaf._grad is None:

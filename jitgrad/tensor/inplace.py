@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import category
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from jitgrad.core.primitive import Alias
 from jitgrad.ir.graph import Value
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.index_forms import Advanced, split_index
@@ -109,6 +110,10 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
 
 
 def _check_view(operation: str, view: View, new: Tensor) -> None:
+    trace = active_trace()
+    if trace is not None and any(isinstance(p.lowering, Alias) for p, _ in view.steps):
+        # Whether a reshape shares memory depends on strides, which a trace does not know.
+        trace.refuse("it changes a reshaped Tensor in place")
     if any(primitive.write_view is None for primitive, _ in view.steps):
         raise GradientError(
             f"{operation}: this view can't be changed in place",

@@ -110,7 +110,7 @@ def _carry_back(node: Node, active: set[Value], arrived: dict[Value, Tensor]) ->
         ct = input_cotangent(
             node.primitive, index, ct_all, node.specs, dict(node.params), saved
         )
-        _accumulate(arrived, operand, ct)  # type: ignore[arg-type]
+        _accumulate(arrived, operand, ct)
 
 
 def _tensor_of(operand: Operand) -> Any:

@@ -129,7 +129,7 @@ def fold_fills(graph: Graph) -> Graph:
         if isinstance(node.primitive.lowering, Fill):
             numbers[node.outputs[0]] = Literal.of(node.params["value"])
         elif isinstance(node.primitive.lowering, (IndexMap, Alias)) and node.inputs[0] in numbers:
-            numbers[node.outputs[0]] = numbers[node.inputs[0]]  # type: ignore[index]
+            numbers[node.outputs[0]] = numbers[node.inputs[0]]
         elif isinstance(node.primitive.lowering, Template):
             number = _number_of(node, numbers)
             if number is not None:

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jitgrad.intrinsics.catalogue import all_intrinsics
+from jitgrad.intrinsics.declare import floating_kinds
 from jitgrad.intrinsics.registration import register
 
 Array = NDArray[Any]
 TWINS: dict[str, Callable[..., Any]] = {record.name: record.twin for record in all_intrinsics()}
 ARITY = {record.name: record.twin.__wrapped__.__code__.co_argcount for record in all_intrinsics()}
-FLOATING = tuple(r.name for r in all_intrinsics() if r.kind_rule is not None and r.family == "floating")
+FLOATING = tuple(record.name for record in all_intrinsics() if record.kind_rule is floating_kinds)
 SCALAR = tuple(record.name for record in all_intrinsics() if record.kind_rule is not None)
 
 _EDGES = [0.0, 5e-324, 1e-310, 2.3e-308, 1e-46, 1e-44, 1e-38, 1e-20, 1e-5, 0.25, 0.5, 0.75, 1.0, 1.5]

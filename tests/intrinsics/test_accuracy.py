@@ -44,6 +44,14 @@ def _above_one(rng: np.random.Generator) -> Array:
     return 1.0 + np.abs(_magnitudes(-23, 100)(rng))
 
 
+def _bases(rng: np.random.Generator) -> Array:
+    return np.concatenate([np.abs(_magnitudes(-100, 100)(rng)), _near(0.7, 1.5)(rng)])
+
+
+def _exponents(rng: np.random.Generator) -> Array:
+    return np.concatenate([_near(-0.9, 0.9)(rng), _near(-150, 150)(rng)])
+
+
 def _angles(rng: np.random.Generator) -> Array:
     near_multiples = np.round(_near(-1e4, 1e4)(rng)) * (np.pi / 2)
     return np.concatenate([_near(-10, 10)(rng), near_multiples, _magnitudes(10, 120)(rng)])
@@ -89,7 +97,7 @@ CASES: dict[str, tuple[Callable[[np.random.Generator], Array], Callable[[Any], A
     "digamma": (lambda rng: np.concatenate([_near(0.01, 20)(rng), _near(1, 2)(rng)]), mpmath.digamma),
 }
 CASES_OF_TWO: dict[str, tuple[Any, Any, Callable[[Any, Any], Any]]] = {
-    "pow": (_positive, _near(-0.7, 0.7), lambda x, y: mpmath.power(x, y)),
+    "pow": (_bases, _exponents, mpmath.power),
     "atan2": (_magnitudes(-40, 40), _magnitudes(-40, 40), mpmath.atan2),
     "hypot": (_magnitudes(-60, 60), _magnitudes(-60, 60), mpmath.hypot),
 }
