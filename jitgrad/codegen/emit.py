@@ -480,11 +480,13 @@ class _Emitter:
         if not isinstance(reader.form, Template):
             return True
         dtype = self.template_dtype(reader, reader.form)
-        name = next(
-            n for n, e in zip(_input_names(reader), reader.elements, strict=True)
-            if isinstance(e, Read) and e.value is out
-        )
-        return template_text(reader.form, dtype).count("{" + name + "}") == 1
+        names = [
+            name
+            for name, element in zip(_input_names(reader), reader.elements, strict=True)
+            if isinstance(element, Read) and element.value is out
+        ]
+        # None of the elements: it is an index, which is computed once.
+        return not names or template_text(reader.form, dtype).count("{" + names[0] + "}") == 1
 
     def template_dtype(self, statement: Statement, form: Template) -> DType:
         node = statement.node

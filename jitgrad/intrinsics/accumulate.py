@@ -1,4 +1,4 @@
-"""Steps of a reduction that the compiler may take in any order, so that it can take several at once.
+"""Steps of a reduction that the compiler may take in any order, and so several at once.
 
 ``acc = accumulate_sum(acc, x[i])`` in a loop becomes packed additions on several partial sums. Only
 this one operation may be re-associated; everything else is computed as it is written.

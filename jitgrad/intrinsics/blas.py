@@ -28,7 +28,7 @@ def _is_matrix_of(types: Any, candidate: Any, ndim: int, dtype: Any) -> bool:
 
 
 def _gemm_type(a: Any, b: Any, out: Any, *flags: Any) -> Any:
-    from numba.core import types
+    from numba import types
     from numba.core.typing import signature
 
     if len(flags) != 3 or getattr(a, "dtype", None) not in (types.float32, types.float64):
@@ -96,7 +96,7 @@ def _gemm(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 
 def _gemv_type(a: Any, x: Any, out: Any, *flags: Any) -> Any:
-    from numba.core import types
+    from numba import types
     from numba.core.typing import signature
 
     if len(flags) != 2 or getattr(a, "dtype", None) not in (types.float32, types.float64):
@@ -140,7 +140,8 @@ def _gemv(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     transpose_a, accumulate = arguments[3:]
     rows, columns = cgutils.unpack_tuple(builder, a.shape)
     inner, outer = (
-        builder.select(transpose_a, first, second) for first, second in ((rows, columns), (columns, rows))
+        builder.select(transpose_a, first, second)
+        for first, second in ((rows, columns), (columns, rows))
     )
     # BLAS returns at once when a dimension is zero, and leaves as it was what is a sum of nothing
     nothing_to_sum = builder.icmp_signed("==", inner, inner.type(0))
@@ -164,7 +165,7 @@ def _gemv(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 
 def _dot_type(x: Any, y: Any) -> Any:
-    from numba.core import types
+    from numba import types
     from numba.core.typing import signature
 
     dtype = getattr(x, "dtype", None)
@@ -249,7 +250,9 @@ class _BlasCall:
         pointer = ir.IntType(8).as_pointer()
         types = {"c": ir.IntType(8), "i": self.context.get_value_type(_intp()), "p": pointer}
         kind = self.character("s" if self.dtype.bitwidth == 32 else "d")
-        signature = ir.FunctionType(ir.IntType(32), [types["c"], *(types[letter] for letter in form)])
+        signature = ir.FunctionType(
+            ir.IntType(32), [types["c"], *(types[letter] for letter in form)]
+        )
         callee = cgutils.get_or_insert_function(self.builder.module, signature, symbol)
         converted = [
             self.builder.bitcast(argument, pointer) if letter == "p" else argument
@@ -259,6 +262,6 @@ class _BlasCall:
 
 
 def _intp() -> Any:
-    from numba.core import types
+    from numba import types
 
     return types.intp

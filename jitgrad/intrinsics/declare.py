@@ -240,7 +240,7 @@ def lowering(twin: Twin) -> Callable[[Lowering], Lowering]:
     Returns
     -------
     callable
-        Decorator of a function from context, builder, signature and LLVM arguments to an LLVM value.
+        Decorator of a function from context, builder, signature and LLVM arguments to a value.
     """
 
     def decorate(body: Lowering) -> Lowering:

@@ -257,7 +257,7 @@ class Emitter:
         return self._llvm("llvm.copysign", self._lift(magnitude, sign.kind), sign)
 
     def rounded(self, x: Value, how: str = "rint") -> Value:
-        """Return `x` rounded to a whole number: ``rint`` (half to even), ``floor``, ``ceil``, ``trunc``."""
+        """Return a whole number near `x`: its ``rint`` (half to even), ``floor``, ``ceil``, ``trunc``."""
         return self._llvm(f"llvm.{how}", x)
 
     def _llvm(self, name: str, *arguments: Value) -> Value:
@@ -325,7 +325,7 @@ class Emitter:
         return self.polynomial_from(x.like(coefficients[-1]), x, coefficients[:-1])
 
     def polynomial_from(self, tail: Value, x: Value, coefficients: Sequence[Number]) -> Value:
-        """Return ``c[0] + c[1] x + ... + tail x**n``, where `n` is how many coefficients there are."""
+        """Return ``c[0] + c[1] x + ... + tail x**n`` for `n` coefficients."""
         for coefficient in reversed(coefficients):
             tail = self.multiply_add(tail, x, x.like(coefficient))
         return tail
@@ -340,8 +340,8 @@ class Emitter:
     def shift_to_integer(self, x: Value, factor: Number = 1.0) -> tuple[Value, Value]:
         """Return ``x * factor`` rounded to a whole number: in the low bits of a float, and as such.
 
-        Adding 1.5 * 2**52 leaves no bits for a fraction, and the integer in the low bits: exact up to
-        2**51 and, unlike a conversion to integers, packed on every processor.
+        Adding 1.5 * 2**52 leaves no bits for a fraction, and the integer in the low bits: exact up
+        to 2**51 and, unlike a conversion to integers, packed on every processor.
         """
         shift = SHIFT[x.kind]
         if factor == 1.0:
@@ -351,7 +351,7 @@ class Emitter:
         return shifted, shifted - shift
 
     def power_of_two(self, shifted: Value, minus: int = 0) -> Value:
-        """Return two to the integer in the low bits of a float less `minus`, within the exponents."""
+        """Return two to the integer in the low bits of a float, less `minus`."""
         width = MANTISSA_BITS[shifted.kind]
         bits = self.bits(shifted) << width
         return self.from_bits(bits + (ONE_BITS[shifted.kind] - (minus << width)))
@@ -389,7 +389,7 @@ class Emitter:
         return Value(self, self.builder.lshr(x.llvm, x.like(count).llvm), x.kind)
 
     def scale(self, doubled: Value, shifted: Value, tiny: Value) -> Value:
-        """Return a number times two to a power, which may overflow or lose bits below the normal range.
+        """Return a number times two to a power, also where that is no normal number.
 
         Parameters
         ----------
@@ -399,8 +399,8 @@ class Emitter:
         shifted : Value
             The power, in the low bits of a float.
         tiny : Value
-            Whether the result can be below the normal range; then it is scaled in two steps, so that
-            it is rounded once.
+            Whether the result can be below the normal range; then it is scaled in two steps, so
+            that it is rounded once.
         """
         kind = doubled.kind
         width = MANTISSA_BITS[kind]
@@ -527,8 +527,8 @@ class Emitter:
         code made of multiplications that costs more than it gives.
         """
         add_attribute(self.builder.function, '"prefer-vector-width"="512"')
-        # vectors that do not fit in registers are spilled to a stack aligned to 16 bytes, where every
-        # access would touch two cache lines
+        # vectors that do not fit in registers are spilled to a stack aligned to 16 bytes, where
+        # every access would touch two cache lines
         self.builder.function.attributes.alignstack = 64
 
 

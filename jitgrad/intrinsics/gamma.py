@@ -103,7 +103,7 @@ def _lgamma_of_negative(e: Emitter, x: Value) -> Value:
 
 @floating
 def digamma(x: Scalar) -> Scalar:
-    """Derivative of `lgamma`; nan at whole numbers below zero, error at most 4 ulp above zero."""
+    """Digamma function, the derivative of `lgamma`; error at most 4 ulp for positive `x`."""
     return special.digamma(x)
 
 

@@ -92,8 +92,8 @@ def _tanh(e: Emitter, x: Value) -> Value:
 def _half_cosh_sinh(e: Emitter, x: Value) -> tuple[Value, Value, Value, Value]:
     """Return what makes ``sinh(|x|) / 2`` and ``cosh(x) / 2``.
 
-    With ``|x| = k log(2) + r``: the half sum and half difference of ``2**k / 2`` and ``2**-k / 2``, and
-    ``sinh(r)`` and ``cosh(r) - 1``.
+    With ``|x| = k log(2) + r``: the half sum and half difference of ``2**k / 2`` and
+    ``2**-k / 2``, and ``sinh(r)`` and ``cosh(r) - 1``.
     """
     shifted, r = split_by_log2(e, e.clamp(e.absolute(x), 0.0, HYPERBOLIC_LIMIT[x.kind]))
     k = shifted - SHIFT[x.kind]

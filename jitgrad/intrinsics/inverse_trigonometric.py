@@ -182,7 +182,9 @@ def _hypot(e: Emitter, x: Value, y: Value) -> Value:
     # powers of two that bring both to where squares neither overflow nor vanish
     big, tiny, up, down = HYPOT_SCALES[x.kind]
     scale = e.select(longer > big, x.like(down), e.select(longer < tiny, x.like(up), x.like(1.0)))
-    back = e.select(longer > big, x.like(1.0 / down), e.select(longer < tiny, x.like(1.0 / up), x.like(1.0)))
+    back = e.select(
+        longer > big, x.like(1.0 / down), e.select(longer < tiny, x.like(1.0 / up), x.like(1.0))
+    )
     longer, shorter = longer * scale, shorter * scale
     length = e.sqrt(e.fma(longer, longer, shorter * shorter)) * back
     infinite = a.equals(math.inf) | b.equals(math.inf)

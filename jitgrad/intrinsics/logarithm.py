@@ -1,8 +1,8 @@
 """Logarithms, and functions made of an exponential and a logarithm.
 
-All split ``x = 2**k (1 + f)`` with a whole `k` and ``1 + f`` between the square roots of one half and
-of two, so that ``log(x) = k log(2) + log(1 + f)``; the last term is ``f + f**2 Q(f)`` with a minimax
-polynomial `Q` of `tests/intrinsics/fit_polynomials.py`.
+All split ``x = 2**k (1 + f)`` with a whole `k` and ``1 + f`` between the square roots of one half
+and of two, so that ``log(x) = k log(2) + log(1 + f)``; the last term is ``f + f**2 Q(f)`` with a
+minimax polynomial `Q` of `tests/intrinsics/fit_polynomials.py`.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def log1p_of_fraction(e: Emitter, y: Value) -> Value:
 
 @floating
 def logaddexp(x: Scalar, y: Scalar) -> Scalar:
-    """Logarithm of ``exp(x) + exp(y)``, finite for all finite arguments; 2 ulp of 1 or of the larger."""
+    """Logarithm of ``exp(x) + exp(y)``, finite for all finite arguments."""
     return np.logaddexp(x, y)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _block_type(arena: Any, offset: Any, shape: Any, dtype: Any) -> Any:
-    from numba.core import types
+    from numba import types
     from numba.core.typing import signature
 
     fits = (
@@ -54,7 +54,8 @@ def block(
         Not initialised; shares memory with the arena.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    return arena[offset : offset + size].view(dtype).reshape(shape)
+    array: NDArray[Any] = arena[offset : offset + size].view(dtype).reshape(shape)
+    return array
 
 
 @lowering(block)
@@ -80,6 +81,6 @@ def _block(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 
 def _intp() -> Any:
-    from numba.core import types
+    from numba import types
 
     return types.intp

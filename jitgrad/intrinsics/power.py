@@ -96,7 +96,6 @@ TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 # log(2) in two parts; the first has so few bits that its product with k is exact
 
 
-
 @floating
 def pow(x: Scalar, y: Scalar) -> Scalar:
     """Power; nan for negative `x` and fractional `y`, one for zero `y`; error at most 1.2 ulp."""

@@ -1,8 +1,8 @@
 """Functions that are seldom called from loops that are vectorised all the same.
 
-A call under a condition keeps LLVM from vectorising a loop, unless it knows a vector form of what is
-called. So a rare function gets one for each number of lanes: a guard that returns at once when no lane
-needs the call, and behind it a loop that makes the call for the lanes that do.
+A call under a condition keeps LLVM from vectorising a loop, unless it knows a vector form of what
+is called. So a rare function gets one for each number of lanes: a guard that returns at once when
+no lane needs the call, and behind it a loop that makes the call for the lanes that do.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def _guard(function: Any, lanes: int) -> Any:
     types = [*[vector] * len(function.args), ir.VectorType(BIT, lanes)]
     guard = _pure_function(function.module, vector, types, f"{function.name}_x{lanes}")
     loop = _loop_over_lanes(function, lanes, types)
-    # else the caller would load its constants anew after each call; with the loop the same, the guard
-    # itself has hardly a register to save
+    # else the caller would load its constants anew after each call; with the loop the same, the
+    # guard itself has hardly a register to save
     for form in (guard, loop):
         add_attribute(form, '"no_caller_saved_registers"')
     builder = ir.IRBuilder(guard.append_basic_block())

@@ -28,7 +28,7 @@ def register() -> None:
 
 
 def _register(intrinsic: Intrinsic) -> None:
-    from numba.core import types
+    from numba import types
     from numba.core.typing.templates import AbstractTemplate, infer_global
     from numba.extending import lower_builtin
 
@@ -42,14 +42,16 @@ def _register(intrinsic: Intrinsic) -> None:
 
     # one positional rule: Numba's CallableTemplate would inspect a signature at every call
     template = type(
-        f"{intrinsic.name}_template", (AbstractTemplate,), {"key": intrinsic.twin, "generic": generic}
+        f"{intrinsic.name}_template",
+        (AbstractTemplate,),
+        {"key": intrinsic.twin, "generic": generic},
     )
     infer_global(intrinsic.twin, types.Function(template))
     lower_builtin(intrinsic.twin, types.VarArg(types.Any))(_lowering_of(intrinsic))
 
 
 def _type_rule_of_kinds(kind_rule: KindRule) -> TypeRule:
-    from numba.core import types
+    from numba import types
     from numba.core.typing import signature
 
     numba_types = {

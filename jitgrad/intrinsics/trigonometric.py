@@ -1,9 +1,9 @@
 """Sine, cosine and tangent.
 
-All take from `x` the nearest multiple of pi / 2, in three parts with fused products, which leaves `r`
-with a rounding error of its own; sine and cosine of `r` are minimax polynomials of
-`tests/intrinsics/fit_polynomials.py`. Arguments so large that the three parts do not carry far enough
-go to the C library, one by one.
+All take from `x` the nearest multiple of pi / 2, in three parts with fused products, which leaves
+`r` with little more than its own rounding error; sine and cosine of `r` are minimax polynomials of
+`tests/intrinsics/fit_polynomials.py`. Arguments too large for the three parts go to the C library,
+one by one.
 """
 
 from __future__ import annotations

@@ -94,17 +94,23 @@ def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
     try:
         text = generate(graph, lambda value: bool(layout[value] & _CONTIGUOUS))
         program = _build(text, layout, title)
-    except KernelBuildError as error:
+    except Exception as error:  # whatever goes wrong here, the interpreter still gives the result
+        reason = _reason(error)
+        program = Program(graph, title, lambda *inputs: interpret(graph, inputs), fallback=reason)
         warnings.warn(
             f"{title}: a kernel could not be built and the program runs on the interpreter: "
-            f"{error.reason} (source: {error.path})",
+            f"{reason}",
             FallbackWarning,
             stacklevel=2,
         )
-        program = Program(graph, title, lambda *inputs: interpret(graph, inputs))
-        program.fallback = error.reason
     program.seconds = time.perf_counter() - start
     return program
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KernelBuildError):
+        return f"{error.reason} (source: {error.path})"
+    return f"{type(error).__name__}: {error}"
 
 
 def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:

@@ -143,7 +143,9 @@ def fit(
         ]
         solved, error = remez(rest, weights, [[x**power for x in arguments] for power in free])
         if step == exact_leading or len(free) == 1:
-            known.update({p: mpf(float(dtype(float(c)))) for p, c in zip(free, solved, strict=True)})
+            known.update(
+                {p: mpf(float(dtype(float(c)))) for p, c in zip(free, solved, strict=True)}
+            )
             break
         known[free[0]] = mpf(float(dtype(float(solved[0]))))
         free = free[1:]

@@ -19,7 +19,22 @@ ARITY = {record.name: record.twin.__wrapped__.__code__.co_argcount for record in
 FLOATING = tuple(record.name for record in all_intrinsics() if record.kind_rule is floating_kinds)
 SCALAR = tuple(record.name for record in all_intrinsics() if record.kind_rule is not None)
 
-_EDGES = [0.0, 5e-324, 1e-310, 2.3e-308, 1e-46, 1e-44, 1e-38, 1e-20, 1e-5, 0.25, 0.5, 0.75, 1.0, 1.5]
+_EDGES = [
+    0.0,
+    5e-324,
+    1e-310,
+    2.3e-308,
+    1e-46,
+    1e-44,
+    1e-38,
+    1e-20,
+    1e-5,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+]
 _EDGES += [2.0, 2.5, 3.0, 10.0, 88.0, 89.0, 103.0, 127.5, 149.0, 708.5, 710.0, 745.0, 1024.0, 1e5]
 _EDGES += [3e9, 1e30, 3e38, 1e300, 1.7e308, np.inf]
 EDGES: Array = np.array([np.nan, *_EDGES, *(-edge for edge in _EDGES)])

@@ -93,8 +93,14 @@ CASES: dict[str, tuple[Callable[[np.random.Generator], Array], Callable[[Any], A
     "erf": (_wide(-6, 6), mpmath.erf),
     "erfc": (_wide(-3, 10), mpmath.erfc),
     "erfinv": (_up_to_one, mpmath.erfinv),
-    "lgamma": (lambda rng: np.concatenate([_near(0.01, 20)(rng), _near(1, 2)(rng)]), mpmath.loggamma),
-    "digamma": (lambda rng: np.concatenate([_near(0.01, 20)(rng), _near(1, 2)(rng)]), mpmath.digamma),
+    "lgamma": (
+        lambda rng: np.concatenate([_near(0.01, 20)(rng), _near(1, 2)(rng)]),
+        mpmath.loggamma,
+    ),
+    "digamma": (
+        lambda rng: np.concatenate([_near(0.01, 20)(rng), _near(1, 2)(rng)]),
+        mpmath.digamma,
+    ),
 }
 CASES_OF_TWO: dict[str, tuple[Any, Any, Callable[[Any, Any], Any]]] = {
     "pow": (_bases, _exponents, mpmath.power),

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from jitgrad.intrinsics.arithmetic import f32
-from tests.intrinsics.kernels import ARITY, FLOATING, SCALAR, TWINS, Array, by_twin, edges, lowered, ulps
+from tests.intrinsics.kernels import (
+    ARITY,
+    FLOATING,
+    SCALAR,
+    TWINS,
+    Array,
+    by_twin,
+    edges,
+    lowered,
+    ulps,
+)
 
 NUMERIC = ("absolute", "sign", "remainder", "floor_divide", "maximum", "minimum", "fmax", "fmin")
 ACCUMULATE = ("accumulate_sum", "accumulate_prod", "accumulate_max", "accumulate_min")
@@ -30,7 +40,9 @@ NOT_COMPARED: dict[str, Callable[..., Array]] = {
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", [*FLOATING, *NUMERIC, *ACCUMULATE])
-def test_compiled_floats_agree_with_the_twin(name: str, dtype: str, rng: np.random.Generator) -> None:
+def test_compiled_floats_agree_with_the_twin(
+    name: str, dtype: str, rng: np.random.Generator
+) -> None:
     count = ARITY[name]
     ordinary = [np.linspace(-9, 9, 211).astype(dtype)]
     ordinary += [rng.uniform(-9, 9, 211).astype(dtype) for _ in range(count - 1)]
@@ -75,7 +87,11 @@ def test_select_takes_the_first_where_the_condition_holds(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
-    "name", "asin asinh atan atanh cbrt erf erfinv expm1 log1p sin sinh tan tanh".split()
+    "name",
+    [
+        *("asin", "asinh", "atan", "atanh", "cbrt", "erf", "erfinv"),
+        *("expm1", "log1p", "sin", "sinh", "tan", "tanh"),
+    ],
 )
 def test_odd_functions_keep_the_sign_of_zero_and_tiny_numbers(name: str, dtype: str) -> None:
     tiny = np.finfo(dtype).smallest_subnormal

@@ -14,16 +14,16 @@ import pytest
 from tests.intrinsics.kernels import compiled
 
 ROOT = Path(__file__).parents[2]
-PACKED = re.compile(r"<\d+ x (double|float)>")
 
-NUMBER_OF_FORMULAS = (
-    "exp exp2 expm1 log log1p log2 log10 sin cos tan tanh sinh cosh sigmoid softplus erf erfc erfinv "
-    "asin acos atan cbrt rsqrt lgamma digamma asinh acosh atanh"
-).split()
+VECTORISED = [
+    *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "softplus"),
+    *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
+    *("asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma", "cbrt", "rsqrt"),
+]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NUMBER_OF_FORMULAS)
+@pytest.mark.parametrize("name", VECTORISED)
 def test_loop_over_a_function_is_vectorised(name: str, dtype: str) -> None:
     (code,) = compiled(name, dtype).inspect_llvm().values()
     kernel = code[code.index("define") :]
@@ -85,7 +85,7 @@ from tests.intrinsics.kernels import by_twin, lowered, ulps
 register()
 for dtype in ("float32", "float64"):
     x = np.linspace(0.01, 9, 301).astype(dtype)
-    for name in ("exp", "log", "expm1", "log1p", "sin", "cos", "tan", "tanh", "erf", "cbrt", "atan"):
+    for name in "exp log expm1 log1p sin cos tan tanh erf cbrt atan".split():
         worst = ulps(lowered(name, x), by_twin(name, x)).max()
         assert worst <= 4, (name, dtype, worst)
     assert ulps(lowered("pow", x, x), by_twin("pow", x, x)).max() <= 4

@@ -464,7 +464,8 @@ class _Draft:
             return True
         # A leaf that requires a gradient must not be changed, nor a part of it.
         own = self.array(name)
-        return not any(
+        # Whose memory an empty array is in can't be told.
+        return own.size > 0 and not any(
             np.shares_memory(own, self.array(parameter)) for parameter in self.parameters
         )
 

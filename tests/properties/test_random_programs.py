@@ -23,7 +23,7 @@ few = settings(
     derandomize=COUNT == 60,
     deadline=None,
     database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    suppress_health_check=list(HealthCheck),
 )
 
 
@@ -51,8 +51,9 @@ class Comparison:
         assert len(found) == len(expected)
         for number, (array, reference) in enumerate(zip(found, expected, strict=True)):
             what = f"{part} number {number}, {tier}"
-            assert (array is None) == (reference is None), what
-            if array is None:
+            if array is None or reference is None:
+                # Compiled code may say of an argument that is not used that its gradient is zero.
+                assert not np.any(reference if array is None else array), what
                 continue
             assert array.dtype == reference.dtype, what
             assert array.shape == reference.shape, what
