@@ -336,6 +336,9 @@ class Primitive:
     neutral : dict
         For an operation of two inputs: by number of the input, the number that makes the output
         equal the other one (``x * 1``).
+    merge : callable, optional
+        For an operation of one input: ``merge(first, second)`` gives the static parameters that do
+        at once what the operation does with `first` and then with `second`.
     """
 
     name: str
@@ -351,6 +354,7 @@ class Primitive:
     write_view: Callable[..., Any] | None = None
     impure: bool = False
     neutral: dict[int, float] = field(default_factory=dict)
+    merge: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Call the operation; arguments beyond its inputs are static parameters by name."""

@@ -13,7 +13,8 @@ import numpy as np
 from jitgrad.intrinsics.declare import Scalar, formula, numeric
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 
 @numeric

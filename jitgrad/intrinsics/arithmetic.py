@@ -9,7 +9,8 @@ import numpy as np
 from jitgrad.intrinsics.declare import Scalar, floating, formula, numeric, predicate, selection
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 f32 = np.float32
 f64 = np.float64

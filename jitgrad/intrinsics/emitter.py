@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from jitgrad.intrinsics.declare import INTRINSICS, Formula, Twin
-from jitgrad.intrinsics.layout import EXPONENT_BITS, MANTISSA_BITS, ONE_BITS, ROOT_HALF_BITS, SHIFT
 from jitgrad.intrinsics.rare import add_attribute, declare_rare
+from jitgrad.intrinsics.value import Number, Value
 
 LLVM_TYPES: dict[str, Any] = {
     "bool": ir.IntType(1),
@@ -30,101 +30,6 @@ LLVM_TYPES: dict[str, Any] = {
 # into a sum no longer is the rounded product that error terms are computed from. This flag means
 # nothing on add, sub and mul: it keeps them as they are written.
 AS_WRITTEN = ("arcp",)
-
-Number: TypeAlias = int | float
-
-
-class Value:
-    """A scalar in LLVM code, with the operators of a number.
-
-    Parameters
-    ----------
-    emitter : Emitter
-        Writes the code.
-    llvm : llvmlite value
-        What it stands for.
-    kind : str
-        ``bool``, ``int32``, ``int64``, ``float32`` or ``float64``.
-    """
-
-    __slots__ = ("emitter", "kind", "llvm")
-
-    def __init__(self, emitter: Emitter, llvm: Any, kind: str) -> None:
-        self.emitter = emitter
-        self.llvm = llvm
-        self.kind = kind
-
-    @property
-    def is_float(self) -> bool:
-        """Whether it is of a floating type."""
-        return self.kind.startswith("float")
-
-    def __add__(self, other: Value | Number) -> Value:
-        return self.emitter.arithmetic("add", self, other)
-
-    def __radd__(self, other: Number) -> Value:
-        return self.emitter.arithmetic("add", self.like(other), self)
-
-    def __sub__(self, other: Value | Number) -> Value:
-        return self.emitter.arithmetic("sub", self, other)
-
-    def __rsub__(self, other: Number) -> Value:
-        return self.emitter.arithmetic("sub", self.like(other), self)
-
-    def __mul__(self, other: Value | Number) -> Value:
-        return self.emitter.arithmetic("mul", self, other)
-
-    def __rmul__(self, other: Number) -> Value:
-        return self.emitter.arithmetic("mul", self.like(other), self)
-
-    def __truediv__(self, other: Value | Number) -> Value:
-        return self.emitter.arithmetic("div", self, other)
-
-    def __rtruediv__(self, other: Number) -> Value:
-        return self.emitter.arithmetic("div", self.like(other), self)
-
-    def __neg__(self) -> Value:
-        builder = self.emitter.builder
-        negated = builder.fneg(self.llvm) if self.is_float else builder.neg(self.llvm)
-        return Value(self.emitter, negated, self.kind)
-
-    def __and__(self, other: Value | int) -> Value:
-        return self.emitter.bitwise("and_", self, other)
-
-    def __or__(self, other: Value | int) -> Value:
-        return self.emitter.bitwise("or_", self, other)
-
-    def __xor__(self, other: Value | int) -> Value:
-        return self.emitter.bitwise("xor", self, other)
-
-    def __lshift__(self, other: Value | int) -> Value:
-        return self.emitter.bitwise("shl", self, other)
-
-    def __rshift__(self, other: Value | int) -> Value:
-        return self.emitter.bitwise("ashr", self, other)
-
-    def __invert__(self) -> Value:
-        return Value(self.emitter, self.emitter.builder.not_(self.llvm), self.kind)
-
-    def __lt__(self, other: Value | Number) -> Value:
-        return self.emitter.compare("<", self, other)
-
-    def __le__(self, other: Value | Number) -> Value:
-        return self.emitter.compare("<=", self, other)
-
-    def __gt__(self, other: Value | Number) -> Value:
-        return self.emitter.compare(">", self, other)
-
-    def __ge__(self, other: Value | Number) -> Value:
-        return self.emitter.compare(">=", self, other)
-
-    def equals(self, other: Value | Number) -> Value:
-        """Return whether both are equal; false for nan."""
-        return self.emitter.compare("==", self, other)
-
-    def like(self, number: Number) -> Value:
-        """Return a constant of this value's kind."""
-        return self.emitter.constant(number, self.kind)
 
 
 class Emitter:
@@ -193,6 +98,10 @@ class Emitter:
         emit = getattr(self.builder, operation)
         return Value(self, emit(a.llvm, self._lift(b, a.kind).llvm), a.kind)
 
+    def unsigned_shift(self, x: Value, count: int) -> Value:
+        """Shift the bits of an integer to the right, and zeros in."""
+        return Value(self, self.builder.lshr(x.llvm, x.like(count).llvm), x.kind)
+
     def compare(self, relation: str, a: Value, b: Value | Number) -> Value:
         """Emit a comparison, false where an operand is nan."""
         emit = self.builder.fcmp_ordered if a.is_float else self.builder.icmp_signed
@@ -257,7 +166,7 @@ class Emitter:
         return self._llvm("llvm.copysign", self._lift(magnitude, sign.kind), sign)
 
     def rounded(self, x: Value, how: str = "rint") -> Value:
-        """Return a whole number near `x`: its ``rint`` (half to even), ``floor``, ``ceil``, ``trunc``."""
+        """Return a whole number: ``rint`` (half to even), ``floor``, ``ceil`` or ``trunc``."""
         return self._llvm(f"llvm.{how}", x)
 
     def _llvm(self, name: str, *arguments: Value) -> Value:
@@ -310,7 +219,12 @@ class Emitter:
         kind = "float32" if bits.kind == "int32" else "float64"
         return Value(self, self.builder.bitcast(bits.llvm, LLVM_TYPES[kind]), kind)
 
-    # polynomials and error terms
+    def clamp(self, x: Value, lowest: Number, highest: Number) -> Value:
+        """Return the number in an interval that is nearest to `x`; nan stays nan."""
+        above = self.select(x < lowest, x.like(lowest), x)
+        return self.select(above > highest, x.like(highest), above)
+
+    # polynomials
 
     def polynomial(self, x: Value, coefficients: Sequence[Number]) -> Value:
         """Return ``c[0] + c[1] x + c[2] x**2 + ...``."""
@@ -329,86 +243,6 @@ class Emitter:
         for coefficient in reversed(coefficients):
             tail = self.multiply_add(tail, x, x.like(coefficient))
         return tail
-
-    # exponents
-
-    def clamp(self, x: Value, lowest: Number, highest: Number) -> Value:
-        """Return the number in an interval that is nearest to `x`; nan stays nan."""
-        above = self.select(x < lowest, x.like(lowest), x)
-        return self.select(above > highest, x.like(highest), above)
-
-    def shift_to_integer(self, x: Value, factor: Number = 1.0) -> tuple[Value, Value]:
-        """Return ``x * factor`` rounded to a whole number: in the low bits of a float, and as such.
-
-        Adding 1.5 * 2**52 leaves no bits for a fraction, and the integer in the low bits: exact up
-        to 2**51 and, unlike a conversion to integers, packed on every processor.
-        """
-        shift = SHIFT[x.kind]
-        if factor == 1.0:
-            shifted = x + shift
-        else:
-            shifted = self.multiply_add(x, x.like(factor), x.like(shift))
-        return shifted, shifted - shift
-
-    def power_of_two(self, shifted: Value, minus: int = 0) -> Value:
-        """Return two to the integer in the low bits of a float, less `minus`."""
-        width = MANTISSA_BITS[shifted.kind]
-        bits = self.bits(shifted) << width
-        return self.from_bits(bits + (ONE_BITS[shifted.kind] - (minus << width)))
-
-    def power_of_two_of(self, k: Value) -> Value:
-        """Return two to the power of a whole float, within its exponents."""
-        return self.power_of_two(k + SHIFT[k.kind])
-
-    def split_exponent(self, x: Value) -> tuple[Value, Value]:
-        """Return whole `k` and ``m`` between the roots of one half and two in ``x = 2**k m``.
-
-        For positive normal `x`.
-        """
-        kind, width = x.kind, MANTISSA_BITS[x.kind]
-        # moved by the root of one half, so that the exponent bits change there and not at one
-        offset = self.bits(x) - (ROOT_HALF_BITS[kind] - (1 << (width + EXPONENT_BITS[kind] - 1)))
-        mantissa = offset & ((1 << width) - 1)
-        m = self.from_bits(mantissa + ROOT_HALF_BITS[kind])
-        biased = self.unsigned_shift(offset, width)
-        return self.small_integer_to_float(biased, 1 << (EXPONENT_BITS[kind] - 1)), m
-
-    def small_integer_to_float(self, x: Value, minus: int = 0) -> Value:
-        """Convert an integer from 0 to 2**51 to a float of its width, less a small integer."""
-        if x.kind == "int32":
-            return self.cast(x - minus, "float32")
-        # in the low bits of 2**52: few processors convert packed 64-bit integers
-        return self.from_bits(x | self.bits_of(2.0**52)) - (2.0**52 + minus)
-
-    def bits_of(self, number: float) -> int:
-        """Return the bits of a float64."""
-        return int(np.float64(number).view(np.int64))
-
-    def unsigned_shift(self, x: Value, count: int) -> Value:
-        """Shift bits to the right, and zeros in."""
-        return Value(self, self.builder.lshr(x.llvm, x.like(count).llvm), x.kind)
-
-    def scale(self, doubled: Value, shifted: Value, tiny: Value) -> Value:
-        """Return a number times two to a power, also where that is no normal number.
-
-        Parameters
-        ----------
-        doubled : Value
-            Twice the number, which is between one half and two: the power of two of the largest
-            results would overflow by itself.
-        shifted : Value
-            The power, in the low bits of a float.
-        tiny : Value
-            Whether the result can be below the normal range; then it is scaled in two steps, so
-            that it is rounded once.
-        """
-        kind = doubled.kind
-        width = MANTISSA_BITS[kind]
-        lift = 2 * width
-        bits = (self.bits(shifted) << width) + (ONE_BITS[kind] - (1 << width))
-        lifted = self.select(tiny, bits + (lift << width), bits)
-        scaled = doubled * self.from_bits(lifted)
-        return self.select(tiny, scaled * 2.0**-lift, scaled)
 
     # functions
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_LIMITS, EXP_TAIL, exp, split_by_log2
+from jitgrad.intrinsics.float_bits import power_of_two, scale
 from jitgrad.intrinsics.logarithm import log
 from jitgrad.intrinsics.special_functions import special
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 # erf(x) / x - 1, in x**2, up to x = 1
 ERF_SMALL = {
@@ -91,7 +93,7 @@ def _erf(e: Emitter, x: Value) -> Value:
     clamped = e.select(magnitude > limit, x.like(limit), magnitude)
     exponent = e.polynomial(clamped - LOG_ERFC_MIDDLE[x.kind], LOG_ERFC[x.kind])
     shifted, r = split_by_log2(e, -exponent)
-    complement = e.polynomial(r, (1.0, 1.0, *EXP_TAIL[x.kind])) * e.power_of_two(shifted)
+    complement = e.polynomial(r, (1.0, 1.0, *EXP_TAIL[x.kind])) * power_of_two(e, shifted)
     return e.select(magnitude < 1.0, small, e.copysign(1.0 - complement, x))
 
 
@@ -158,7 +160,7 @@ def _erfc(e: Emitter, x: Value) -> Value:
     shifted, r = split_by_log2(e, -square)
     r = r - lost
     doubled = e.polynomial(r, [2.0, 2.0, *(2.0 * c for c in EXP_TAIL[x.kind])])
-    complement = e.scale(doubled * factor, shifted, -square < EXP_LIMITS[x.kind][1])
+    complement = scale(e, doubled * factor, shifted, -square < EXP_LIMITS[x.kind][1])
     return e.select(x < 0.0, 2.0 - complement, complement)
 
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
+from jitgrad.intrinsics.float_bits import power_of_two, scale, shift_to_integer
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 LOG2_E = 1.4426950408889634
 # log(2) in two parts; the first has so few bits that its product with k is exact
@@ -63,13 +65,13 @@ def _exp(e: Emitter, x: Value) -> Value:
     shifted, r = split_by_log2(e, x)
     tail = e.polynomial(r, [2.0 * c for c in EXP_TAIL[x.kind]])
     doubled = e.polynomial_from(tail, r, (2.0, 2.0))
-    return e.scale(doubled, shifted, x < tiny)
+    return scale(e, doubled, shifted, x < tiny)
 
 
 def split_by_log2(e: Emitter, x: Value) -> tuple[Value, Value]:
     """Return `k`, shifted into the low bits of a float, and `r` in ``x = k log(2) + r``."""
     high, low = LOG_2[x.kind]
-    shifted, k = e.shift_to_integer(x, LOG2_E)
+    shifted, k = shift_to_integer(e, x, LOG2_E)
     return shifted, e.fma(k, -low, e.fma(k, -high, x))
 
 
@@ -110,10 +112,10 @@ EXP2_LIMITS = {"float64": (-1076.0, -1021.0, 1025.0), "float32": (-151.0, -125.0
 def _exp2(e: Emitter, x: Value) -> Value:
     lowest, tiny, highest = EXP2_LIMITS[x.kind]
     x = e.clamp(x, lowest, highest)
-    shifted, k = e.shift_to_integer(x)
+    shifted, k = shift_to_integer(e, x)
     r = x - k
     tail = e.polynomial(r, [2.0 * c for c in EXP2_TAIL[x.kind]])
-    return e.scale(e.polynomial_from(tail, r, (2.0,)), shifted, x < tiny)
+    return scale(e, e.polynomial_from(tail, r, (2.0,)), shifted, x < tiny)
 
 
 @floating
@@ -133,7 +135,7 @@ def _expm1(e: Emitter, x: Value) -> Value:
     clamped = e.clamp(x, *EXPM1_LIMITS[x.kind])
     shifted, r = split_by_log2(e, clamped)
     # 2**k exp(r) - 1, with half of 2**k so that the largest results do not overflow on the way
-    half = e.power_of_two(shifted, minus=1)
+    half = power_of_two(e, shifted, minus=1)
     head = e.fma(r, half, half - 0.5)
     doubled = e.fma(r * r * e.polynomial(r, EXP_TAIL[x.kind]), half, head) * 2.0
     # the sum has no sign of zero, and lacks the last bit of subnormal numbers

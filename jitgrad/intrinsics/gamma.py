@@ -11,7 +11,8 @@ from jitgrad.intrinsics.special_functions import special
 from jitgrad.intrinsics.trigonometric import tan
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 # from here on Stirling's series is used, below it a polynomial and the recurrence
 STIRLING_FROM = 8.5

@@ -9,11 +9,12 @@ import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_TAIL, TINY, exp, split_by_log2
-from jitgrad.intrinsics.layout import EXPONENT_BITS, SHIFT
+from jitgrad.intrinsics.float_bits import EXPONENT_BITS, SHIFT, power_of_two, power_of_two_of
 from jitgrad.intrinsics.logarithm import log_of_parts, split_sum
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 
 @floating
@@ -84,7 +85,7 @@ def _tanh(e: Emitter, x: Value) -> Value:
     a = e.select(magnitude > limit, x.like(limit), magnitude)
     shifted, r = split_by_log2(e, a + a)
     # expm1(2 |x|)
-    power = e.power_of_two(shifted)
+    power = power_of_two(e, shifted)
     growth = e.fma(r * r * e.polynomial(r, EXP_TAIL[x.kind]), power, e.fma(r, power, power - 1.0))
     return e.copysign(growth / (growth + 2.0), x)
 
@@ -97,10 +98,10 @@ def _half_cosh_sinh(e: Emitter, x: Value) -> tuple[Value, Value, Value, Value]:
     """
     shifted, r = split_by_log2(e, e.clamp(e.absolute(x), 0.0, HYPERBOLIC_LIMIT[x.kind]))
     k = shifted - SHIFT[x.kind]
-    up = e.power_of_two(shifted, minus=2)
+    up = power_of_two(e, shifted, minus=2)
     # where 2**-k would be no normal number it does not count
     largest = 2.0 ** (EXPONENT_BITS[x.kind] - 1) - 8
-    down = e.power_of_two_of(-e.select(k > largest, x.like(largest), k)) * 0.25
+    down = power_of_two_of(e, -e.select(k > largest, x.like(largest), k)) * 0.25
     square = r * r
     sine = e.fma(square * r, e.polynomial(square, SINH_TAIL[x.kind]), r)
     cosine = square * e.polynomial(square, COSH_TAIL[x.kind])

@@ -10,7 +10,8 @@ import numpy as np
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 # pi / 2: to the precision of the type, and what is left of it
 HALF_PI = {

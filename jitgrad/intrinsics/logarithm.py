@@ -14,10 +14,11 @@ import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import LOG_2, exp
-from jitgrad.intrinsics.layout import MANTISSA_BITS, ONE_BITS
+from jitgrad.intrinsics.float_bits import MANTISSA_BITS, ONE_BITS, split_normal
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 # (log(1 + f) - f) / f**2
 LOG_TAIL = {
@@ -78,7 +79,7 @@ def split_exponent(e: Emitter, x: Value) -> tuple[Value, Value]:
     """
     tiny = x < SMALLEST_NORMAL[x.kind]
     lift = 2.0 ** (64 if x.kind == "float64" else 32)
-    k, m = e.split_exponent(e.select(tiny, x * lift, x))
+    k, m = split_normal(e, e.select(tiny, x * lift, x))
     return e.select(tiny, k - math.log2(lift), k), m
 
 
@@ -165,7 +166,7 @@ def _log1p(e: Emitter, x: Value) -> Value:
 
 def split_sum(e: Emitter, high: Value, low: Value) -> tuple[Value, Value]:
     """Return `k` and `f` in ``high + low = 2**k (1 + f)``, for positive normal `high`."""
-    k, m = e.split_exponent(high)
+    k, m = split_normal(e, high)
     # m / high is a power of two, which may be below the normal range; this multiple is not
     lift = MANTISSA_BITS[high.kind]
     bits = e.bits(m) - e.bits(high) + (ONE_BITS[high.kind] + (lift << lift))

@@ -9,10 +9,12 @@ import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_LIMITS, EXP_TAIL, LOG2_E, LOG_2
+from jitgrad.intrinsics.float_bits import power_of_two, scale, shift_to_integer, split_normal
 from jitgrad.intrinsics.logarithm import split_exponent
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 
 @floating
@@ -66,7 +68,7 @@ def cbrt(x: Scalar) -> Scalar:
 def _cbrt(e: Emitter, x: Value) -> Value:
     magnitude = e.absolute(x)
     k, m = split_exponent(e, magnitude)
-    third, whole = e.shift_to_integer(k, 1.0 / 3.0)
+    third, whole = shift_to_integer(e, k, 1.0 / 3.0)
     rest = e.fma(whole, -3.0, k)
     below, above = rest < 0.0, rest > 0.0
     guess = e.polynomial(m, INVERSE_CBRT[x.kind])
@@ -78,7 +80,7 @@ def _cbrt(e: Emitter, x: Value) -> Value:
     square = inverse * inverse
     root = m * square
     root = e.fma(e.fma(-(root * root), root, m) * square, 1.0 / 3.0, root)
-    scaled = e.copysign(root * e.power_of_two(third), x)
+    scaled = e.copysign(root * power_of_two(e, third), x)
     return e.select((magnitude > 0.0) & (magnitude < math.inf), scaled, x)
 
 
@@ -132,10 +134,10 @@ def _pow_by_two_doubles(e: Emitter, x: Value, y: Value) -> Value:
     lowest, tiny, highest = EXP_LIMITS["float64"]
     product = e.clamp(product, lowest, highest)
     head, tail = LOG_2["float64"]
-    shifted, k = e.shift_to_integer(product, LOG2_E)
+    shifted, k = shift_to_integer(e, product, LOG2_E)
     r = e.fma(k, -tail, e.fma(k, -head, product)) + rest
     polynomial = e.polynomial(r, [2.0, 2.0, *(2.0 * c for c in EXP_TAIL["float64"])])
-    return e.scale(polynomial, shifted, product < tiny)
+    return scale(e, polynomial, shifted, product < tiny)
 
 
 def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
@@ -197,13 +199,13 @@ SHORT_EXP = (
 def _pow_by_double(e: Emitter, x: Value, y: Value) -> Value:
     """Return ``exp(y log(x))`` in float64, to float32's precision, of float32 arguments."""
     wide, exponent = e.cast(x, "float64"), e.cast(y, "float64")
-    k, m = e.split_exponent(wide)
+    k, m = split_normal(e, wide)
     f = m - 1.0
     logarithm = e.fma(f * f, e.polynomial(f, SHORT_LOG_TAIL), e.fma(k, math.log(2.0), f))
     logarithm = e.select(wide.equals(0.0), wide.like(-math.inf), logarithm)
     logarithm = e.select(wide < math.inf, logarithm, wide)
     # float32 overflows before these, and float64 does not
     product = e.clamp(exponent * logarithm, -160.0, 160.0)
-    shifted, k = e.shift_to_integer(product, LOG2_E)
+    shifted, k = shift_to_integer(e, product, LOG2_E)
     r = e.fma(k, -math.log(2.0), product)
-    return e.polynomial(r, SHORT_EXP) * e.power_of_two(shifted)
+    return e.polynomial(r, SHORT_EXP) * power_of_two(e, shifted)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
+from jitgrad.intrinsics.float_bits import shift_to_integer
 
 if TYPE_CHECKING:
-    from jitgrad.intrinsics.emitter import Emitter, Value
+    from jitgrad.intrinsics.emitter import Emitter
+    from jitgrad.intrinsics.value import Value
 
 TWO_OVER_PI = 0.6366197723675814
 # pi / 2: to the precision of the type, what is left of it, and again
@@ -139,7 +141,7 @@ def _is_large(e: Emitter, x: Value) -> Value:
 def _subtract_right_angles(e: Emitter, x: Value) -> tuple[Value, Value]:
     """Return `n`, in the low bits, and ``x - n pi / 2``."""
     high, middle, low = HALF_PI_PARTS[x.kind]
-    shifted, n = e.shift_to_integer(x, TWO_OVER_PI)
+    shifted, n = shift_to_integer(e, x, TWO_OVER_PI)
     # exact: both are multiples of the last bit of `high`, and their difference is small
     r = e.fma(n, -high, x)
     # where these cancel, they are exact too

@@ -89,6 +89,7 @@ broadcast_primitive: Primitive = register(
         doc="The input repeated along axes where it has size 1 or none.",
         grad_name="ExpandBackward0",
         view=True,
+        merge=lambda first, second: second,
     )
 )
 
@@ -129,6 +130,7 @@ reshape_primitive: Primitive = register(
         grad_name="ViewBackward0",
         view=True,
         write_view=lambda base, part, shape: reshape_to(part, base.shape),
+        merge=lambda first, second: second,
     )
 )
 
@@ -168,6 +170,9 @@ permute_primitive: Primitive = register(
         grad_name="PermuteBackward0",
         view=True,
         write_view=lambda base, part, axes: permute_axes(part, _inverse(axes)),
+        merge=lambda first, second: {
+            "axes": tuple(first["axes"][axis] for axis in second["axes"])
+        },
     )
 )
 

@@ -96,11 +96,11 @@ class _Choice:
         """Make `value` available to the adjoint."""
         if value in self.saved or value in self.again:
             return
-        if value in self.outputs or self.chain_cost(value, {}) > _CHEAP_CHAIN:
-            self.saved[value] = None
-            return
         node = self.makers.get(value)
-        if node is None:
+        # What only moves elements is never kept itself: what it moves may serve others, too.
+        moves = node is not None and isinstance(node.primitive.lowering, (IndexMap, Alias, Fill))
+        kept = value in self.outputs or self.chain_cost(value, {}) > _CHEAP_CHAIN
+        if node is None or (kept and not moves):
             self.saved[value] = None
             return
         self.again.add(value)

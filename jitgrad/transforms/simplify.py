@@ -9,11 +9,11 @@ import numpy as np
 
 from jitgrad.core.affine import Affine
 from jitgrad.core.dtypes import is_floating
-from jitgrad.core.primitive import Alias, Fill, IndexMap, Template
+from jitgrad.core.primitive import Alias, Contraction, Fill, IndexMap, Template
 from jitgrad.core.spec import Count, Spec
-from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
+from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Node, Operand, Value
 from jitgrad.ir.interpret import evaluate_primitive
-from jitgrad.ir.walk import needed_nodes
+from jitgrad.ir.walk import needed_nodes, uses, values_of
 
 Substitution = dict[Value, Operand]
 
@@ -29,6 +29,10 @@ def simplify(graph: Graph, differentiated: bool = True) -> Graph:
         Whether the adjoint of the result may be taken, so that ``stop_gradient`` must stay.
     """
     graph = fold_fills(graph)
+    graph = remove_identities(graph, keep_stops=differentiated)
+    graph = merge_moves(graph)
+    graph = transpose_factors(graph)
+    graph = merge_moves(graph)
     graph = remove_identities(graph, keep_stops=differentiated)
     graph = merge_repeated(graph)
     return remove_dead(graph)
@@ -169,6 +173,75 @@ def _with_numbers(node: Node, numbers: dict[Value, Literal]) -> Node:
     return Node(
         node.primitive, inputs, node.params, node.outputs, node.location, node.adjoint
     )
+
+
+def merge_moves(graph: Graph) -> Graph:
+    """Do two operations of a kind at once, where one of them can do what both do.
+
+    Before: ``a = permute x axes=(1,0); b = permute a axes=(1,0); y = tanh b``.
+    After: ``a = permute x axes=(1,0); b = permute x axes=(0,1); y = tanh b``.
+    """
+    made_by: dict[Value, Node] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        inner = made_by.get(node.inputs[0]) if len(node.inputs) == 1 else None  # type: ignore[arg-type]
+        merge = node.primitive.merge
+        if inner is not None and merge is not None and inner.primitive is node.primitive:
+            params = merge(dict(inner.params), dict(node.params))
+            node = Node(
+                node.primitive, inner.inputs, params, node.outputs, node.location, node.adjoint
+            )
+        nodes.append(node)
+        made_by.update(dict.fromkeys(node.outputs, node))
+    return Graph(graph.inputs, tuple(nodes), graph.outputs)
+
+
+def transpose_factors(graph: Graph) -> Graph:
+    """Transpose the factors of a product instead of the product, which BLAS does on the way.
+
+    Before: ``c = matmul a b; d = permute c axes=(1,0); return d``.
+    After: ``p = permute b axes=(1,0); q = permute a axes=(1,0); d = matmul p q; return d``.
+    """
+    made_by = {v: n for n in graph.nodes for v in n.outputs}
+    readers = uses(graph)
+    returned = set(values_of(graph.outputs))
+    dropped: set[Node] = set()
+    builder = GraphBuilder()
+    for node in graph.nodes:
+        product = made_by.get(node.inputs[0]) if len(node.inputs) == 1 else None  # type: ignore[arg-type]
+        if product is None or not _swaps_matrix(node, product):
+            builder.nodes.append(node)
+            continue
+        (value,) = product.outputs
+        if len(readers[value]) > 1 or value in returned:
+            builder.nodes.append(node)
+            continue
+        dropped.add(product)
+        left, right = product.inputs
+        (first,) = builder.emit(node.primitive, (right,), node.params, node.location, node.adjoint)
+        (second,) = builder.emit(node.primitive, (left,), node.params, node.location, node.adjoint)
+        builder.nodes.append(
+            Node(
+                product.primitive, (first, second), product.params, node.outputs,
+                product.location, product.adjoint,
+            )
+        )  # fmt: skip
+    kept = tuple([node for node in builder.nodes if node not in dropped])
+    return Graph(graph.inputs, kept, graph.outputs)
+
+
+def _swaps_matrix(node: Node, product: Node) -> bool:
+    """Return whether `node` transposes what `product` makes, a product of two matrices."""
+    if not isinstance(product.primitive.lowering, Contraction):
+        return False
+    if any(operand.spec.ndim != 2 for operand in product.inputs):
+        return False
+    lowering = node.primitive.lowering
+    if not isinstance(lowering, IndexMap) or node.outputs[0].ndim != 2:
+        return False
+    rows, columns = Affine.index(0), Affine.index(1)
+    spec = node.inputs[0].spec
+    return lowering.function((rows, columns), spec, **node.params) == (columns, rows)
 
 
 def _substitute(
