@@ -271,6 +271,7 @@ class CompiledFunction:
             variant.tree.add(captured)
             taken = [s.number for s in variant.tree.inputs.values() if s.kind == "captured"]
             variant.environment.guard_contents(taken, captured_things)
+            variant.environment.guard_gradients(captured.gradient_reads)
         except CannotCaptureError as error:
             self._give_up(str(error))
         except PathMismatchError:

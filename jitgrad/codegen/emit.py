@@ -476,6 +476,9 @@ class _Emitter:
         definition = self.schedule.loops_of[out]
         if readers[0] != definition.around:
             return False
+        if not definition.around and any(map(self.in_arena, self.statement_of[out].reads())):
+            # Outside of all loops another item may follow, and use the memory that is read here.
+            return False
         reader = next(s for s in self.statements if any(r.value is out for r in s.reads()))
         if not isinstance(reader.form, Template):
             return True
@@ -487,6 +490,11 @@ class _Emitter:
         ]
         # None of the elements: it is an index, which is computed once.
         return not names or template_text(reader.form, dtype).count("{" + names[0] + "}") == 1
+
+    def in_arena(self, read: Read) -> bool:
+        """Return whether what is read lies in memory that others use at other times."""
+        buffer = self.storage.buffers.get(self.storage.root(read.value))
+        return buffer is not None and buffer.offset >= 0
 
     def template_dtype(self, statement: Statement, form: Template) -> DType:
         node = statement.node

@@ -149,7 +149,7 @@ class Emitter:
         high = spread - (spread - x)
         return high, x - high
 
-    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+    def multiply_add(self, a: Value, b: Value | Number, c: Value | Number) -> Value:
         """Return ``a * b + c``, rounded once where the target has an instruction for that."""
         return self.fma(a, b, c) if self.has_fma else a * b + c
 
@@ -241,7 +241,7 @@ class Emitter:
     def polynomial_from(self, tail: Value, x: Value, coefficients: Sequence[Number]) -> Value:
         """Return ``c[0] + c[1] x + ... + tail x**n`` for `n` coefficients."""
         for coefficient in reversed(coefficients):
-            tail = self.multiply_add(tail, x, x.like(coefficient))
+            tail = self.multiply_add(tail, x, coefficient)
         return tail
 
     # functions

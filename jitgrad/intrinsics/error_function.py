@@ -88,7 +88,7 @@ def erf(x: Scalar) -> Scalar:
 def _erf(e: Emitter, x: Value) -> Value:
     magnitude = e.absolute(x)
     square = x * x
-    small = e.fma(e.polynomial(square, ERF_SMALL[x.kind]), x, x)
+    small = e.multiply_add(e.polynomial(square, ERF_SMALL[x.kind]), x, x)
     limit = ERF_LIMIT[x.kind]
     clamped = e.select(magnitude > limit, x.like(limit), magnitude)
     exponent = e.polynomial(clamped - LOG_ERFC_MIDDLE[x.kind], LOG_ERFC[x.kind])
@@ -154,7 +154,7 @@ def _erfc(e: Emitter, x: Value) -> Value:
     a = e.select(a > limit, x.like(limit), a)
     centre = ERFCX_CENTRE[x.kind]
     q = (a - centre) / (a + centre)
-    factor = e.polynomial(q, ERFCX[x.kind]) / e.fma(a, 2.0, 1.0)
+    factor = e.polynomial(q, ERFCX[x.kind]) / e.multiply_add(a, 2.0, 1.0)
     square = a * a
     lost = e.fma(a, a, -square)
     shifted, r = split_by_log2(e, -square)
@@ -248,6 +248,6 @@ def _erfinv_of_tail(e: Emitter, x: Value) -> Value:
     s = e.sqrt(-e.call(log, complement * (a + 1.0)))
     guess = s * e.polynomial(1.0 / s - ERFINV_TAIL_MIDDLE, ERFINV_TAIL)
     miss = (e.call(erfc, guess) - complement) * e.call(exp, guess * guess)
-    root = e.fma(miss, math.sqrt(math.pi) / 2, guess)
+    root = e.multiply_add(miss, math.sqrt(math.pi) / 2, guess)
     at_one = e.select(a.equals(1.0), a.like(math.inf), a.like(math.nan))
     return e.copysign(e.cast(e.select(a < 1.0, root, at_one), x.kind), x)

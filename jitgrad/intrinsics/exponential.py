@@ -72,7 +72,7 @@ def split_by_log2(e: Emitter, x: Value) -> tuple[Value, Value]:
     """Return `k`, shifted into the low bits of a float, and `r` in ``x = k log(2) + r``."""
     high, low = LOG_2[x.kind]
     shifted, k = shift_to_integer(e, x, LOG2_E)
-    return shifted, e.fma(k, -low, e.fma(k, -high, x))
+    return shifted, e.multiply_add(k, -low, e.multiply_add(k, -high, x))
 
 
 @floating
@@ -136,12 +136,12 @@ def _expm1(e: Emitter, x: Value) -> Value:
     shifted, r = split_by_log2(e, clamped)
     # 2**k exp(r) - 1, with half of 2**k so that the largest results do not overflow on the way
     half = power_of_two(e, shifted, minus=1)
-    head = e.fma(r, half, half - 0.5)
-    doubled = e.fma(r * r * e.polynomial(r, EXP_TAIL[x.kind]), half, head) * 2.0
+    head = e.multiply_add(r, half, half - 0.5)
+    doubled = e.multiply_add(r * r * e.polynomial(r, EXP_TAIL[x.kind]), half, head) * 2.0
     # the sum has no sign of zero, and lacks the last bit of subnormal numbers
     return e.select(e.absolute(x) < TINY, x, doubled)
 
 
 def expm1_of_remainder(e: Emitter, r: Value) -> Value:
     """Return ``exp(r) - 1`` for ``|r| <= log(2) / 2``."""
-    return e.fma(r * r, e.polynomial(r, EXP_TAIL[r.kind]), r)
+    return e.multiply_add(r * r, e.polynomial(r, EXP_TAIL[r.kind]), r)

@@ -22,7 +22,7 @@ SHIFT = {"float32": 1.5 * 2.0**23, "float64": 1.5 * 2.0**52}
 def shift_to_integer(e: Emitter, x: Value, factor: Number = 1.0) -> tuple[Value, Value]:
     """Return ``x * factor`` rounded to a whole number: in the low bits of a float, and as such."""
     shift = SHIFT[x.kind]
-    shifted = x + shift if factor == 1.0 else e.multiply_add(x, x.like(factor), x.like(shift))
+    shifted = x + shift if factor == 1.0 else e.multiply_add(x, factor, shift)
     return shifted, shifted - shift
 
 

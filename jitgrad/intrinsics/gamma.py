@@ -89,7 +89,7 @@ def _lgamma(e: Emitter, x: Value) -> Value:
     large = x > STIRLING_FROM
     logarithm = e.call(log, e.select(large, x, passed))
     signed = e.select(below, -logarithm, logarithm)
-    small = e.fma(t, e.polynomial(t, LGAMMA_NEAR_TWO[x.kind]), signed)
+    small = e.multiply_add(t, e.polynomial(t, LGAMMA_NEAR_TWO[x.kind]), signed)
     inverse = 1.0 / x
     tail = inverse * e.polynomial(inverse * inverse, STIRLING_TAIL[x.kind])
     head = (x - 0.5) * (logarithm - 1.0)
@@ -179,7 +179,7 @@ def _digamma(e: Emitter, x: Value) -> Value:
     for _ in range(7):
         more = z > 2.0
         lower = z - 1.0
-        above = e.select(more, e.fma(above, lower, under), above)
+        above = e.select(more, e.multiply_add(above, lower, under), above)
         under = e.select(more, under * lower, under)
         z = e.select(more, lower, z)
     root, rest = DIGAMMA_ROOT[x.kind]
@@ -187,7 +187,7 @@ def _digamma(e: Emitter, x: Value) -> Value:
     small = near_root + above / under
     inverse = 1.0 / x
     square = inverse * inverse
-    tail = e.fma(square, e.polynomial(square, DIGAMMA_TAIL[x.kind]), inverse * -0.5)
+    tail = e.multiply_add(square, e.polynomial(square, DIGAMMA_TAIL[x.kind]), inverse * -0.5)
     large = e.call(log, x) + tail
     usual = e.select(x > STIRLING_FROM, large, small)
     return e.rarely(x <= 0.0, "digamma_of_negative", _digamma_of_negative, usual, x)

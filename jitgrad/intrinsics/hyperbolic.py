@@ -86,7 +86,9 @@ def _tanh(e: Emitter, x: Value) -> Value:
     shifted, r = split_by_log2(e, a + a)
     # expm1(2 |x|)
     power = power_of_two(e, shifted)
-    growth = e.fma(r * r * e.polynomial(r, EXP_TAIL[x.kind]), power, e.fma(r, power, power - 1.0))
+    growth = e.multiply_add(
+        r * r * e.polynomial(r, EXP_TAIL[x.kind]), power, e.multiply_add(r, power, power - 1.0)
+    )
     return e.copysign(growth / (growth + 2.0), x)
 
 
@@ -103,7 +105,7 @@ def _half_cosh_sinh(e: Emitter, x: Value) -> tuple[Value, Value, Value, Value]:
     largest = 2.0 ** (EXPONENT_BITS[x.kind] - 1) - 8
     down = power_of_two_of(e, -e.select(k > largest, x.like(largest), k)) * 0.25
     square = r * r
-    sine = e.fma(square * r, e.polynomial(square, SINH_TAIL[x.kind]), r)
+    sine = e.multiply_add(square * r, e.polynomial(square, SINH_TAIL[x.kind]), r)
     cosine = square * e.polynomial(square, COSH_TAIL[x.kind])
     return up + down, up - down, sine, cosine
 
@@ -117,7 +119,7 @@ def sinh(x: Scalar) -> Scalar:
 @formula(sinh)
 def _sinh(e: Emitter, x: Value) -> Value:
     total, difference, sine, cosine = _half_cosh_sinh(e, x)
-    half = difference + e.fma(cosine, difference, sine * total)
+    half = difference + e.multiply_add(cosine, difference, sine * total)
     return e.select(e.absolute(x) < TINY, x, e.copysign(half * 2.0, x))
 
 
@@ -130,7 +132,7 @@ def cosh(x: Scalar) -> Scalar:
 @formula(cosh)
 def _cosh(e: Emitter, x: Value) -> Value:
     total, difference, sine, cosine = _half_cosh_sinh(e, x)
-    return (total + e.fma(cosine, total, sine * difference)) * 2.0
+    return (total + e.multiply_add(cosine, total, sine * difference)) * 2.0
 
 
 @floating

@@ -98,8 +98,8 @@ def _angle(e: Emitter, t: Value, right_angles: Value) -> Value:
     """Return ``right_angles * pi / 2 + atan(t)`` for `t` from -1 to 1."""
     high, low = HALF_PI[t.kind]
     square = t * t
-    tail = e.fma(square * t, e.polynomial(square, ATAN_TAIL[t.kind]), right_angles * low)
-    head = e.fma(right_angles, high, t)
+    tail = e.multiply_add(square * t, e.polynomial(square, ATAN_TAIL[t.kind]), right_angles * low)
+    head = e.multiply_add(right_angles, high, t)
     lost = t - (head - right_angles * high)
     return head + (tail + lost)
 

@@ -86,10 +86,10 @@ def split_exponent(e: Emitter, x: Value) -> tuple[Value, Value]:
 def log_of_parts(e: Emitter, k: Value, f: Value) -> Value:
     """Return ``k log(2) + log(1 + f)``."""
     high, low = LOG_2[f.kind]
-    total = e.fma(k, high, f)
+    total = e.multiply_add(k, high, f)
     # what rounding that sum left out; |k log(2)| > |f|, or k = 0
-    lost = f + e.fma(k, high, -total)
-    tail = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), e.fma(k, low, lost))
+    lost = f + e.multiply_add(k, high, -total)
+    tail = e.multiply_add(f * f, e.polynomial(f, LOG_TAIL[f.kind]), e.multiply_add(k, low, lost))
     return total + tail
 
 
@@ -111,8 +111,8 @@ def _log2(e: Emitter, x: Value) -> Value:
     k, m = split_exponent(e, x)
     f = m - 1.0
     high, low = LOG2_E_PARTS[x.kind]
-    natural = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
-    return with_log_domain(e, x, e.fma(natural, high, e.fma(natural, low, k)))
+    natural = e.multiply_add(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
+    return with_log_domain(e, x, e.multiply_add(natural, high, e.multiply_add(natural, low, k)))
 
 
 LOG2_E_PARTS = {
@@ -142,9 +142,9 @@ def _log10(e: Emitter, x: Value) -> Value:
     f = m - 1.0
     high, low = LOG10_E_PARTS[x.kind]
     two_high, two_low = LOG10_2_PARTS[x.kind]
-    natural = e.fma(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
-    rest = e.fma(natural, low, k * two_low)
-    return with_log_domain(e, x, e.fma(k, two_high, e.fma(natural, high, rest)))
+    natural = e.multiply_add(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
+    rest = e.multiply_add(natural, low, k * two_low)
+    return with_log_domain(e, x, e.multiply_add(k, two_high, e.multiply_add(natural, high, rest)))
 
 
 @floating
@@ -171,7 +171,7 @@ def split_sum(e: Emitter, high: Value, low: Value) -> tuple[Value, Value]:
     lift = MANTISSA_BITS[high.kind]
     bits = e.bits(m) - e.bits(high) + (ONE_BITS[high.kind] + (lift << lift))
     lifted = low * e.from_bits(bits)
-    return k, e.fma(lifted, 2.0**-lift, m - 1.0)
+    return k, e.multiply_add(lifted, 2.0**-lift, m - 1.0)
 
 
 @floating

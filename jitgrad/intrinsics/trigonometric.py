@@ -119,7 +119,7 @@ def _tan(e: Emitter, x: Value) -> Value:
     if x.kind == "float32":
         quadrant, r = _subtract_right_angles(e, x)
         square = r * r
-        tangent = e.fma(square * r, e.polynomial(square, TAN_TAIL), r)
+        tangent = e.multiply_add(square * r, e.polynomial(square, TAN_TAIL), r)
         odd = _is_odd(quadrant)
         usual = e.select(odd, x.like(-1.0), tangent) / e.select(odd, tangent, x.like(1.0))
     else:
@@ -152,7 +152,7 @@ def _sin_cos(e: Emitter, x: Value) -> tuple[Value, Value, Value]:
     """Return `n`, in the low bits, and sine and cosine of ``x - n pi / 2``."""
     quadrant, r = _subtract_right_angles(e, x)
     square = r * r
-    sine = e.fma(square * r, e.polynomial(square, SIN_TAIL[x.kind]), r)
+    sine = e.multiply_add(square * r, e.polynomial(square, SIN_TAIL[x.kind]), r)
     cosine = e.polynomial_from(e.polynomial(square, COS_TAIL[x.kind]), square, (1.0, -0.5))
     return quadrant, sine, cosine
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from jitgrad.core.tree import LEAF, Tree, unflatten
 from jitgrad.ir.graph import Literal, Value
-from jitgrad.runtime.dispatch import compile_segment
+from jitgrad.runtime.dispatch import compile_segment, write_back
 from jitgrad.runtime.graph_function import Derivative, ProgramNode
 from jitgrad.runtime.key import is_static
 from jitgrad.runtime.program import USUAL_LAYOUT, layout_of
@@ -45,7 +45,7 @@ def make_straight(
         As of `compile_segment`.
     """
     root = variant.tree.root
-    if root is None or root.result is None or root.result.gradients or root.result.writes:
+    if root is None or root.result is None:
         return None
     return _Writer(variant, arguments, captured, title).write(root.result)
 
@@ -60,9 +60,10 @@ class _Writer:
         self.captured = captured
         self.compiled = compile_segment(variant.tree.root, title)
         self.lines: list[str] = []
+        self.raws: dict[Source, str] = {}
         self.bound: dict[str, Any] = {
             "MISS": MISS, "Tensor": Tensor, "ndarray": np.ndarray, "modes": modes,
-            "make": make_tensor, "unflatten": unflatten, "check": variant.environment.check,
+            "make": make_tensor, "unflatten": unflatten, "write_back": write_back, "check": variant.environment.check,
         }  # fmt: skip
 
     def bind(self, stem: str, thing: Any) -> str:
@@ -121,10 +122,12 @@ class _Writer:
     def now(self, source: Source) -> Any:
         """Return the object that `source` names in the call at hand."""
         if source.kind == "argument":
-            return self.arguments[source.number]
-        if source.kind == "captured":
-            return self.captured[source.number]
-        return self.variant.tree.constants[source.number]
+            found = self.arguments[source.number]
+        elif source.kind == "captured":
+            found = self.captured[source.number]
+        else:
+            found = self.variant.tree.constants[source.number]
+        return found._grad if source.gradient else found
 
     def check_argument(self, number: int, argument: Any) -> bool:
         """Write the comparison of one argument; False if it can't be written in a line."""
@@ -160,26 +163,26 @@ class _Writer:
 
     def raw(self, source: Source) -> str:
         """Return the text of what the program is given for `source`."""
-        if source.kind == "argument":
-            is_array = isinstance(self.now(source), (Tensor, np.ndarray))
-            return f"{'r' if is_array else 'a'}{source.number}"
+        thing = self.now(source)
         if source.kind == "constant":
-            return self.bind("constant", self.now(source))
-        raw = f"g{source.number}"
-        if f"{raw} = " not in "".join(self.lines):
-            text = f"c[{source.number}]" + ("._raw" if isinstance(self.now(source), Tensor) else "")
-            self.lines.append(f"{raw} = {text}")
-            layout = layout_of(_raw_of(self.now(source)))
-            self.miss_if(f"{raw}.flags.num & {USUAL_LAYOUT} != {layout}")
-        return raw
+            return self.bind("constant", thing)
+        if source.kind == "argument" and not source.gradient:
+            is_array = isinstance(thing, (Tensor, np.ndarray))
+            return f"{'r' if is_array else 'a'}{source.number}"
+        if source not in self.raws:
+            name = self.raws[source] = f"g{len(self.raws)}"
+            text = self.thing(source) + ("._raw" if isinstance(thing, Tensor) else "")
+            self.lines.append(f"{name} = {text}")
+            # Shape and dtype are guarded; how the elements lie in memory is not.
+            self.miss_if(f"{name}.flags.num & {USUAL_LAYOUT} != {layout_of(_raw_of(thing))}")
+        return self.raws[source]
 
     def thing(self, source: Source) -> str:
         """Return the text of the object that `source` names."""
-        if source.kind == "argument":
-            return f"a{source.number}"
-        if source.kind == "captured":
-            return f"c[{source.number}]"
-        return self.bind("constant", self.now(source))
+        if source.kind == "constant":
+            return self.bind("constant", self.now(source))
+        text = f"a{source.number}" if source.kind == "argument" else f"c[{source.number}]"
+        return f"{text}._grad" if source.gradient else text
 
     # -- results --------------------------------------------------------------------------
 
@@ -234,12 +237,15 @@ class _Writer:
                 self.lines.append(
                     f"t{k}._requires_grad = True; t{k}._node = node; t{k}._slot = {slot}"
                 )
+        for source, value in result.writes:
+            self.lines.append(f"write_back({self.thing(source)}, {self.value(value, number)})")
+        for source, gradient in result.gradients:
+            new = "None" if gradient is None else self.value(gradient, number)
+            self.lines.append(f"{self.thing(source)}._grad = {new}")
         texts = []
         for leaf in result.leaves:
-            if leaf.kind == "value" and leaf.content in number:
-                texts.append(f"t{number[leaf.content]}")
-            elif leaf.kind == "value":
-                texts.append(self.passed_on(leaf.content))
+            if leaf.kind == "value":
+                texts.append(self.value(leaf.content, number))
             elif leaf.kind == "source":
                 texts.append(self.thing(leaf.content))
             else:
@@ -257,7 +263,10 @@ class _Writer:
             return f"t{k} = o[{k}].item()"
         return f"t{k} = make(o[{k}])"
 
-    def passed_on(self, value: Value) -> str:
+    def value(self, value: Value, number: dict[Value, int]) -> str:
+        """Return the text of a Tensor that the program computes, or that is passed on."""
+        if value in number:
+            return f"t{number[value]}"
         return self.thing(self.variant.tree.inputs[value])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.trace.capture import Source
 from jitgrad.trace.guards import compile_guards, first_failure
 from jitgrad.trace.reads import Guard, scan
 
@@ -45,6 +46,16 @@ class Environment:
             if isinstance(thing, np.ndarray) and number not in taken:
                 guard = Guard("content", paths[number], thing, f"the array {paths[number]}")
                 self._reads.guards.append(guard)
+        self.check = compile_guards(self._reads)
+
+    def guard_gradients(self, reads: dict[Source, bool]) -> None:
+        """Check that Tensors whose ``.grad`` mattered have one, or have none, as before."""
+        paths = list(self._reads.captured.values())
+        for source, given in reads.items():
+            owner = paths[source.number] if source.kind == "captured" else f"leaves[{source.number}]"
+            path, kind = f"{owner}._grad", "given" if given else "is"
+            if all(guard.path != path for guard in self._reads.guards):
+                self._reads.guards.append(Guard(kind, path, None, f"the .grad of {owner}"))
         self.check = compile_guards(self._reads)
 
     def why_stale(self, leaves: Sequence[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,15 @@ def compile_guards(reads: Reads) -> Check:
     """
     bound: dict[str, Any] = dict(reads.roots)
     bound["same"] = same
-    lines = []
+    paths = _Paths([guard.path for guard in reads.guards])
+    lines: list[str] = []
     for number, guard in enumerate(reads.guards):
         bound[f"e{number}"] = guard.expected
-        condition = _condition(guard, f"e{number}", bound)
+        read = paths.read(guard.path, lines)
+        condition = _condition(replace(guard, path=read), f"e{number}", bound)
         if condition:
             lines.append(f"        if {condition}: return None")
-    results = ", ".join(reads.captured.values())
+    results = ", ".join([paths.read(path, lines) for path in reads.captured.values()])
     comma = "," if len(reads.captured) == 1 else ""
     text = "\n".join(
         [
@@ -50,6 +53,63 @@ def compile_guards(reads: Reads) -> Check:
     exec(text, namespace)
     check: Check = namespace["check"]
     return check
+
+
+class _Paths:
+    """Reads each object on the way to several others once, into a local variable.
+
+    Parameters
+    ----------
+    paths : list of str
+        Everything that is going to be read.
+    """
+
+    def __init__(self, paths: list[str]) -> None:
+        self.on_the_way: set[str] = set()
+        seen: set[str] = set()
+        for path in dict.fromkeys(paths):
+            for prefix in _prefixes(path):
+                (self.on_the_way if prefix in seen else seen).add(prefix)
+            (self.on_the_way if path in seen else seen).add(path)
+        self.names: dict[str, str] = {}
+
+    def read(self, path: str, lines: list[str]) -> str:
+        """Return the text that reads `path`, adding lines for what is on the way to it."""
+        if path in self.names:
+            return self.names[path]
+        text = path
+        for prefix in _prefixes(path):
+            if prefix in self.on_the_way:
+                text = self.read(prefix, lines) + path[len(prefix) :]
+                break
+        if path not in self.on_the_way:
+            return text
+        name = self.names[path] = f"p{len(self.names)}"
+        lines.append(f"        {name} = {text}")
+        return name
+
+
+def _prefixes(path: str) -> list[str]:
+    """Return the paths to the objects on the way, the nearest first."""
+    if path.startswith("["):
+        return []
+    found = []
+    depth = 0
+    quote = ""
+    for position, letter in enumerate(path):
+        if quote:
+            # Keys are written by repr, in which a quote inside is escaped.
+            if letter == quote and path[position - 1] != "\\":
+                quote = ""
+        elif letter in "'\"":
+            quote = letter
+        elif letter == "]":
+            depth -= 1
+        elif letter in ".[":
+            if depth == 0 and position:
+                found.append(path[:position])
+            depth += letter == "["
+    return found[::-1]
 
 
 def _condition(guard: Guard, expected: str, bound: dict[str, Any]) -> str:
@@ -71,6 +131,8 @@ def _condition(guard: Guard, expected: str, bound: dict[str, Any]) -> str:
         return f"[*{path}] != {expected}" if _plain_keys(value) else f"len({path}) != {len(value)}"
     if guard.kind == "missing":
         return f"{expected} in {path}"
+    if guard.kind == "given":
+        return f"{path} is None"
     if guard.kind == "content":
         bound[expected] = np.array(value)
         return f"not same({path}, {expected})"
@@ -86,10 +148,12 @@ def _array_condition(path: str, value: Any, expected: str, bound: dict[str, Any]
     bound[kind], bound[shape], bound[dtype] = type(value), value.shape, value.dtype
     # The object itself must not be kept alive, nor bound, by its guard.
     bound[expected] = None
-    text = f"type(v := {path}) is not {kind} or v.shape != {shape} or v.dtype != {dtype}"
-    if isinstance(value, Boxed):
-        text += f" or v.requires_grad is not {value.requires_grad}"  # type: ignore[attr-defined]
-    return text
+    if not isinstance(value, Boxed):
+        return f"type(v := {path}) is not {kind} or v.shape != {shape} or v.dtype != {dtype}"
+    return (
+        f"type(v := {path}) is not {kind} or (r := v._raw).shape != {shape} or r.dtype != {dtype}"
+        f" or v.requires_grad is not {value.requires_grad}"  # type: ignore[attr-defined]
+    )
 
 
 def same(found: Any, expected: Any) -> bool:
@@ -123,6 +187,8 @@ def _change(guard: Guard, reads: Reads, leaves: Sequence[Any]) -> str:
         return "is gone"
     if guard.kind == "missing":
         return "did not exist before"
+    if guard.kind == "given":
+        return "is None now"
     if guard.kind == "length":
         return f"had length {guard.expected}, has {len(now)}"
     if guard.kind == "tensor":

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import enum
+import fractions
 import functools
 import io
 import itertools
 import os
+import pathlib
 import random
+import re
 import sys
 import sysconfig
 import types
+import uuid
 from typing import Any
 
 import numpy as np
@@ -27,6 +34,7 @@ _IMPURE_BUILTINS = frozenset({"input", "open", "globals", "eval", "exec"})
 _IMPURE_OF_MODULE = {
     "os": frozenset({"environ", "urandom", "getenv", "getpid", "times"}),
     "datetime": frozenset({"datetime", "date"}),
+    "jitgrad": frozenset({"manual_seed", "seed", "set_default_dtype"}),
     "sys": frozenset({"argv", "stdin"}),
 }
 _STATEFUL = (
@@ -42,6 +50,29 @@ _STATEFUL = (
     filter,
     zip,
     enumerate,
+)
+# Values of these never change.
+_IMMUTABLE = (
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    datetime.tzinfo,
+    decimal.Decimal,
+    enum.Enum,
+    fractions.Fraction,
+    pathlib.PurePath,
+    re.Pattern,
+    uuid.UUID,
+)
+_FUNCTIONS_IN_C = (
+    types.BuiltinFunctionType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.MethodWrapperType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    np.ufunc,
 )
 
 
@@ -72,6 +103,18 @@ def is_library_class(cls: type) -> bool:
     return module is None or (cls.__module__ != "__main__" and is_library_module(module))
 
 
+def is_immutable(thing: Any) -> bool:
+    """Return whether an object stays as it is for as long as it lives, and can be compared."""
+    return isinstance(thing, _IMMUTABLE)
+
+
+def is_pure_callable(thing: Any) -> bool:
+    """Return whether `thing` is a function written in C, whose attributes can't change."""
+    return isinstance(thing, _FUNCTIONS_IN_C) or (
+        callable(thing) and not hasattr(thing, "__dict__") and type(thing).__module__ == "operator"
+    )
+
+
 def why_impure(thing: Any, name: str) -> str:
     """Return why reading `thing` makes results differ from call to call; ``""`` if it doesn't."""
     if isinstance(thing, types.ModuleType):
@@ -80,6 +123,8 @@ def why_impure(thing: Any, name: str) -> str:
         if thing.__name__ in _IMPURE_BUILTINS and thing.__module__ in ("builtins", "_io", "io"):
             return f"it calls {name}()"
         owner = thing.__self__
+        if isinstance(owner, type) and issubclass(owner, datetime.date):
+            return f"it calls {name}(), whose result depends on more than its arguments"
         module = thing.__module__ or getattr(owner, "__name__", "")
         if module in _IMPURE_MODULES or isinstance(owner, _STATEFUL):
             return f"it calls {name}(), whose result depends on more than its arguments"

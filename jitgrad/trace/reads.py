@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,15 +20,19 @@ import numpy as np
 
 from jitgrad.core.bind import Boxed
 from jitgrad.trace.library import (
+    is_immutable,
     is_jitgrad_file,
     is_library_class,
     is_library_file,
     is_library_module,
+    is_pure_callable,
     why_impure,
     why_impure_attribute,
 )
 
 _LIMIT = 20_000
+# Through these an attribute is read whose name does not stand in the code.
+_BY_ANY_NAME = frozenset({"getattr", "hasattr", "vars", "__dict__", "__getattribute__"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
 _LONG = 32
 
@@ -39,7 +44,8 @@ class Guard:
     Parameters
     ----------
     kind : str
-        ``is``, ``equal``, ``length``, ``type``, ``keys``, ``missing``, ``tensor``, ``content``.
+        ``is``, ``equal``, ``length``, ``type``, ``keys``, ``missing``, ``given``,
+        ``tensor``, ``content``.
     path : str
         Python expression that reads the thing.
     expected : object
@@ -68,6 +74,10 @@ class Reads:
         The Tensors and arrays, in the order of `captured`.
     roots : dict
         What the names at the beginnings of paths stand for.
+    objects : list
+        Every object that was visited and has an identity.
+    stored : list of (dict, str)
+        Global names that the code may read or assign, with their namespaces.
     unguardable : str
         Why the function can't be checked; ``""`` if it can.
     """
@@ -76,6 +86,8 @@ class Reads:
     captured: dict[int, str] = field(default_factory=dict)
     things: list[Any] = field(default_factory=list)
     roots: dict[str, Any] = field(default_factory=dict)
+    objects: list[Any] = field(default_factory=list)
+    stored: list[tuple[dict[str, Any], str]] = field(default_factory=list)
     unguardable: str = ""
 
 
@@ -107,7 +119,7 @@ class _Scanner:
         self.names = names
         self.reads = Reads()
         self.seen: dict[int, str] = {}
-        self.alive: list[Any] = []
+        self.any_name = not names.isdisjoint(_BY_ANY_NAME)
 
     # -- bookkeeping ----------------------------------------------------------------------
 
@@ -135,7 +147,7 @@ class _Scanner:
             self.guard("is", path, thing, description)
             return
         self.seen[id(thing)] = path
-        self.alive.append(thing)
+        self.reads.objects.append(thing)
         if len(self.seen) > _LIMIT:
             self.give_up(f"it reaches more than {_LIMIT} objects")
             return
@@ -171,7 +183,9 @@ class _Scanner:
             self.guard("equal", path, type(thing)(thing), description)
         elif isinstance(thing, (staticmethod, classmethod)):
             self.visit(thing.__func__, f"{path}.__func__", description)
-        elif isinstance(thing, types.BuiltinFunctionType):
+        elif is_immutable(thing):
+            self.guard("equal", path, thing, description)
+        elif is_pure_callable(thing):
             self.guard("is", path, thing, description)
         else:
             self.visit_instance(thing, path, description)
@@ -205,8 +219,10 @@ class _Scanner:
         self.guard("is", path, cls, description)
         if is_library_class(cls):
             return
+        # A class that gains an attribute hides one of its bases.
+        self.guard("length", f"{path}.__dict__", len(vars(cls)), f"the attributes of {description}")
         for name, item in list(vars(cls).items()):
-            if name in self.names or (name.startswith("__") and callable(item)):
+            if name in self.names or (name.startswith("__") and callable(item)) or self.any_name:
                 self.visit_class_attribute(cls, name, item, path, description)
 
     def visit_class_attribute(
@@ -222,9 +238,6 @@ class _Scanner:
     def visit_instance(self, thing: Any, path: str, description: str) -> None:
         cls = type(thing)
         self.guard("type", path, cls, description)
-        keeps_state = any(is_state_holder(base) for base in cls.__mro__)
-        if keeps_state:
-            self.names.update(("forward", "step", "__call__"))
         for base in cls.__mro__:
             if not is_library_class(base):
                 self.visit(base, self.root("cls", base), base.__name__)
@@ -232,16 +245,24 @@ class _Scanner:
         if wrapped is not None:
             self.visit(wrapped, f"{path}.__wrapped__", description)
             return
+        keeps_state = any(is_state_holder(base) for base in cls.__mro__)
+        if keeps_state:
+            self.names.update(("forward", "step", "__call__"))
+        library = is_library_class(cls)
+        # What library code reads can't be seen: all attributes may be.
+        every = keeps_state or self.any_name or library
         attributes = getattr(thing, "__dict__", None)
         if attributes is not None:
-            for name in sorted(attributes) if keeps_state else sorted(self.names):
+            for name in sorted(attributes) if every else sorted(self.names):
                 if name in attributes:
                     where = f"{path}.__dict__[{name!r}]"
                     self.visit(attributes[name], where, f"{description}.{name}")
-                elif not hasattr(cls, name) and not is_library_class(cls):
+                elif not hasattr(cls, name):
                     self.guard("missing", f"{path}.__dict__", name, f"{description}.{name}")
+        elif library and not is_jitgrad_file(_file_of(cls)):
+            self.give_up(f"it uses {description}, a {cls.__name__} whose state can't be checked")
         for name in _slots(cls):
-            if name in self.names and hasattr(thing, name):
+            if (name in self.names or every) and hasattr(thing, name):
                 self.visit(getattr(thing, name), f"{path}.{name}", f"{description}.{name}")
 
     # -- code -----------------------------------------------------------------------------
@@ -255,7 +276,9 @@ class _Scanner:
             self.guard("is", path, function, description)
             return
         if not is_root:
-            self.guard("is", f"{path}.__code__", function.__code__, description)
+            # Another function of the same code would have cells and defaults of its own.
+            self.guard("is", path, function, description)
+        self.guard("is", f"{path}.__code__", function.__code__, description)
         for number, cell in enumerate(function.__closure__ or ()):
             name = function.__code__.co_freevars[number]
             try:
@@ -279,8 +302,16 @@ class _Scanner:
         for instruction in dis.get_instructions(code):
             name = instruction.argval
             operation = instruction.opname
-            if operation in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"):
+            if operation in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"):
                 previous = self.visit_global(name, namespace, table)
+                continue
+            if operation == "IMPORT_NAME":
+                previous = self.visit_import(name, namespace)
+                continue
+            if operation == "IMPORT_FROM":
+                self.names.add(name)
+                if isinstance(previous, types.ModuleType) and is_library_module(previous):
+                    self.give_up_if(why_impure_attribute(previous, name))
                 continue
             if "ATTR" in operation or operation == "LOAD_METHOD":
                 self.names.add(name)
@@ -295,7 +326,20 @@ class _Scanner:
         if reason:
             self.give_up(reason)
 
+    def visit_import(self, name: str, namespace: dict[str, Any]) -> Any:
+        """Visit a module that the function imports when it runs."""
+        package = namespace.get("__package__") or ""
+        for candidate in (name, f"{package}.{name}".strip(".")):
+            module = sys.modules.get(candidate)
+            if module is not None:
+                self.visit(module, self.root("module", module), f"module {candidate}")
+                return module
+        return None
+
     def visit_global(self, name: str, namespace: dict[str, Any], table: str) -> Any:
+        self.reads.stored.append((namespace, name))
+        if name in _BY_ANY_NAME:
+            self.names.add(name)
         if name in namespace:
             thing = namespace[name]
             self.visit(thing, f"{table}[{name!r}]", f"global `{name}`")
@@ -311,6 +355,10 @@ class _Scanner:
 def is_state_holder(cls: type) -> bool:
     """Return whether library code reads all attributes of instances: modules and optimizers."""
     return cls.__module__.startswith(("jitgrad.nn", "jitgrad.optim"))
+
+
+def _file_of(cls: type) -> str:
+    return getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
 
 
 def _slots(cls: type) -> Iterator[str]:
