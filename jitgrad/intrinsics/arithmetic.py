@@ -107,6 +107,18 @@ def fmod(x: Scalar, y: Scalar) -> Scalar:
 
 @formula(fmod)
 def _fmod(e: Emitter, x: Value, y: Value) -> Value:
+    a, b = e.absolute(x), e.absolute(y)
+    quotient = a / b
+    # exact: both are multiples of the last bit of `b`, and what is left is small
+    rest = e.fma(-e.rounded(quotient, "trunc"), b, a)
+    # the quotient was rounded up to a whole number
+    rest = e.select(rest < 0.0, rest + b, rest)
+    usual = e.copysign(e.select(a < b, a, rest), x)
+    exact = quotient < (2.0**52 if x.kind == "float64" else 2.0**23)
+    return e.rarely(~exact, "fmod_of_large", _fmod_of_large, usual, x, y)
+
+
+def _fmod_of_large(e: Emitter, x: Value, y: Value) -> Value:
     return e.remainder(x, y)
 
 

@@ -207,7 +207,7 @@ def build_kernel(source: str, entry: str, arguments: tuple[ArgumentType, ...]) -
     KernelBuildError
         If the source does not run or Numba does not take it.
     """
-    key = (source, entry, arguments)
+    key = (_without_comments(source), entry, arguments)
     kernel = _kernels.get(key)
     if kernel is None:
         with _building:
@@ -222,7 +222,20 @@ def build_kernel(source: str, entry: str, arguments: tuple[ArgumentType, ...]) -
                 )
                 return kernel
     _count(memory_hits=1)
-    return kernel
+    return kernel if kernel.source == source else _with_source(kernel, source)
+
+
+def _without_comments(source: str) -> str:
+    """Return the code alone: comments name the user's lines, which move with every edit."""
+    return re.sub(r"(?m)^\s*#.*\n", "", source)
+
+
+def _with_source(kernel: Kernel, source: str) -> Kernel:
+    """Return the same machine code with a source that differs in its comments."""
+    name = _module_name(source)
+    path = disk_cache.write_source(f"{name}.py", source)
+    module = _import_source(f"{_PACKAGE}.{name}", path, source)
+    return replace(kernel, source=source, path=path, python=getattr(module, kernel.entry))
 
 
 def build_statistics() -> BuildStatistics:
@@ -275,7 +288,7 @@ def _compile(
         return python, "python"
     dispatcher = numba.njit(**_OPTIONS)(python)
     key = disk_cache.entry_key(
-        source,
+        _without_comments(source),
         entry,
         signature=", ".join(map(str, arguments)),
         options=repr(_OPTIONS),

@@ -150,3 +150,173 @@ def fit(
         known[free[0]] = mpf(float(dtype(float(solved[0]))))
         free = free[1:]
     return [float(known[power]) for power in powers], float(error)
+
+
+SINGLE, DOUBLE = np.float32, np.float64
+HALF = mpf(1) / 2
+NOT_ZERO = mpf("1e-12")  # where the functions below are 0 / 0 at zero
+ROOT_OF_DIGAMMA = mp.findroot(mp.digamma, mpf("1.4616"))
+
+Function = Callable[[Any], Any]
+
+
+def relative(function: Function, power: int = 0) -> Function:
+    """Return the weight of a term times ``x**power`` in an error relative to `function`."""
+    return lambda x: x**power / function(x)
+
+
+def odd_tail(function: Function) -> tuple[Function, Function]:
+    """Return ``(f(x) / x - 1) / x**2`` in ``z = x**2``, and its weight in `f`."""
+    return (
+        lambda z: (function(mp.sqrt(z)) / mp.sqrt(z) - 1) / z,
+        lambda z: z * mp.sqrt(z) / function(mp.sqrt(z)),
+    )
+
+
+def log_tail(f: Any) -> Any:
+    return (mp.log(1 + f) - f) / f**2
+
+
+def scaled_erfcx(centre: Any) -> Function:
+    def function(q: Any) -> Any:
+        a = centre * (1 + q) / (1 - q)
+        return (1 + 2 * a) * mp.exp(a * a) * mp.erfc(a)
+
+    return function
+
+
+def erfinv_of_w(w: Any) -> Any:
+    x = mp.sqrt(-mp.expm1(-w))
+    return mp.erfinv(x) / x
+
+
+def stirling_rest(w: Any) -> Any:
+    x = 1 / mp.sqrt(w)
+    return (mp.loggamma(x) - (x - HALF) * mp.log(x) + x - mp.log(2 * mp.pi) / 2) * x
+
+
+def digamma_rest(w: Any) -> Any:
+    x = 1 / mp.sqrt(w)
+    return (mp.digamma(x) - mp.log(x) + 1 / (2 * x)) / w
+
+
+def lgamma_near_two(t: Any) -> Any:
+    return mp.loggamma(2 + t) / t
+
+
+def digamma_near_root(z: Any) -> Any:
+    return mp.digamma(z) / (z - ROOT_OF_DIGAMMA)
+
+
+def main() -> None:
+    """Print every table."""
+    reduced = mp.log(2) / 2 * mpf("1.001")
+    half = (-reduced, reduced)
+    fraction = (mp.sqrt(HALF) - 1 - mpf("1e-9"), mp.sqrt(mpf(2)) - 1)
+    eighth = mp.pi / 4 * mpf("1.0001")
+    far = (mpf("1e-10"), 1 / mpf("8.4") ** 2)
+    s = (mp.sqrt(mpf(2)) - 1) / (mp.sqrt(mpf(2)) + 1) * mpf("1.0001")
+
+    def exp_tail(r: Any) -> Any:
+        return (mp.exp(r) - 1 - r) / r**2
+
+    def exp2_tail(r: Any) -> Any:
+        return (mpf(2) ** r - 1) / r
+
+    def cos_tail(z: Any) -> Any:
+        return (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2
+
+    def cosh_tail(z: Any) -> Any:
+        return (mp.cosh(mp.sqrt(z)) - 1) / z
+
+    def atanh_tail(z: Any) -> Any:
+        return (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2 - 2 * z / 3) / z**2
+
+    def erf_tail(z: Any) -> Any:
+        return mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1
+
+    def log_erfc(a: Any) -> Any:
+        return -mp.log(mp.erfc(a))
+
+    def erfinv_tail(t: Any) -> Any:
+        return erfinv_of_w(1 / t**2) * mp.sqrt(-mp.expm1(-1 / t**2)) * t
+
+    def tabulate(
+        name: str,
+        function: Function,
+        interval: tuple[Any, Any],
+        count: int,
+        dtype: type,
+        **how: Any,
+    ) -> None:
+        coefficients, error = fit(function, interval, range(count), dtype=dtype, **how)
+        print(f"{name}, {dtype.__name__}: error 2**{np.log2(error):.1f}")
+        print("".join(f"    {coefficient!r},\n" for coefficient in coefficients))
+
+    sine, sine_weight = odd_tail(mp.sin)
+    sinh, sinh_weight = odd_tail(mp.sinh)
+    tangent, tangent_weight = odd_tail(mp.tan)
+    arctangent, arctangent_weight = odd_tail(mp.atan)
+    arcsine, arcsine_weight = odd_tail(mp.asin)
+    octant = (NOT_ZERO, eighth**2)
+    small = (NOT_ZERO, reduced**2)
+    for dtype, single in ((DOUBLE, False), (SINGLE, True)):
+
+        def terms(in_double: int, in_single: int, single: bool = single) -> int:
+            return in_single if single else in_double
+
+        tabulate("EXP_TAIL", exp_tail, half, terms(10, 5), dtype, weight=relative(mp.exp, 2))
+        weight = relative(lambda r: mpf(2) ** r, 1)
+        tabulate("EXP2_TAIL", exp2_tail, (-HALF, HALF), terms(11, 6), dtype, weight=weight)
+        weight = relative(lambda f: mp.log(1 + f), 2)
+        how: dict[str, Any] = {"weight": weight, "fixed": {0: -0.5}}
+        tabulate("LOG_TAIL", log_tail, fraction, terms(20, 9), dtype, **how)
+        tabulate("SIN_TAIL", sine, octant, terms(6, 3), dtype, weight=sine_weight)
+        weight = relative(lambda z: mp.cos(mp.sqrt(z)), 2)
+        tabulate("COS_TAIL", cos_tail, octant, terms(6, 3), dtype, weight=weight)
+        tabulate("SINH_TAIL", sinh, small, terms(5, 3), dtype, weight=sinh_weight)
+        tabulate("COSH_TAIL", cosh_tail, small, terms(6, 3), dtype, weight=lambda z: z)
+        until_one = (NOT_ZERO, mpf(1))
+        tabulate("ATAN_TAIL", arctangent, until_one, terms(20, 9), dtype, weight=arctangent_weight)
+        quarter = (NOT_ZERO, mpf("0.25"))
+        tabulate("ASIN_TAIL", arcsine, quarter, terms(12, 5), dtype, weight=arcsine_weight)
+        cube_roots = (mp.sqrt(HALF) * mpf("0.99999"), mp.sqrt(mpf(2)))
+        weight = relative(lambda m: m ** (-mpf(1) / 3))
+        how = {"weight": weight, "exact_leading": 0}
+        tabulate(
+            "INVERSE_CBRT", lambda m: m ** (-mpf(1) / 3), cube_roots, terms(5, 4), dtype, **how
+        )
+        weight = relative(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z))
+        tabulate("ERF_SMALL", erf_tail, until_one, terms(12, 7), dtype, weight=weight)
+        middle, last = (mpf("1.5"), 4) if single else (mpf(2), 6)
+        how = {
+            "weight": lambda a: mp.erfc(a) / mp.erf(a),
+            "argument": lambda a, middle=middle: a - middle,
+        }
+        tabulate("LOG_ERFC", log_erfc, (mpf(1), mpf(last)), terms(18, 7), dtype, **how)
+        centre, last = (mpf(2), mpf("10.1")) if single else (mpf(4), mpf(28))
+        interval = (mpf(-1), (last - centre) / (last + centre))
+        tabulate("ERFCX", scaled_erfcx(centre), interval, terms(22, 10), dtype)
+        how = {"argument": lambda w: w - mpf("3.125")}
+        central = (NOT_ZERO, mpf("5.84"))
+        tabulate("ERFINV_CENTRAL", erfinv_of_w, central, terms(24, 11), dtype, **how)
+        near_two = (-HALF * mpf("1.001"), HALF * mpf("1.001"))
+        tabulate("LGAMMA_NEAR_TWO", lgamma_near_two, near_two, terms(18, 9), dtype)
+        how = {"weight": mp.sqrt}
+        tabulate("STIRLING_TAIL", stirling_rest, far, terms(6, 2), dtype, **how)
+        tabulate("DIGAMMA_TAIL", digamma_rest, far, terms(7, 2), dtype, weight=lambda w: w)
+        how = {"argument": lambda z: z - mpf("1.5")}
+        interval = (mpf("0.999"), mpf("2.001"))
+        tabulate("DIGAMMA_NEAR_ROOT", digamma_near_root, interval, terms(22, 10), dtype, **how)
+    tabulate("TAN_TAIL", tangent, octant, 7, SINGLE, weight=tangent_weight)
+    tabulate("ATANH_TAIL", atanh_tail, (NOT_ZERO, s * s), 7, DOUBLE, weight=lambda z: z**2)
+    weight = relative(lambda f: mp.log(1 + f), 2)
+    tabulate("SHORT_LOG_TAIL", log_tail, fraction, 11, DOUBLE, weight=weight)
+    weight = relative(mp.exp, 1)
+    tabulate("SHORT_EXP", lambda r: (mp.exp(r) - 1) / r, half, 6, DOUBLE, weight=weight)
+    how = {"argument": lambda t: t - mpf("0.299")}
+    tabulate("ERFINV_TAIL", erfinv_tail, (mpf("0.1664"), mpf("0.432")), 14, DOUBLE, **how)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.intrinsics.kernels import compiled
+from tests.intrinsics.kernels import ARITY, compiled
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,13 +19,14 @@ VECTORISED = [
     *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "softplus"),
     *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
     *("asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma", "cbrt", "rsqrt"),
+    *("pow", "atan2", "hypot", "logaddexp", "fmod", "remainder", "floor_divide"),
 ]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", VECTORISED)
 def test_loop_over_a_function_is_vectorised(name: str, dtype: str) -> None:
-    (code,) = compiled(name, dtype).inspect_llvm().values()
+    (code,) = compiled(name, *[dtype] * ARITY[name]).inspect_llvm().values()
     kernel = code[code.index("define") :]
     llvm_type = {"float32": "float", "float64": "double"}[dtype]
     assert re.search(rf"store <\d+ x {llvm_type}>", kernel)
