@@ -82,6 +82,7 @@ class CompiledFunction:
         return f"<compiled {self._title}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the plain function would, from compiled kernels where it can."""
         if self._eager_reason or active_trace() is not None:
             # Inside another trace the plain function is traced along.
             return self._function(*args, **kwargs)

@@ -139,7 +139,11 @@ def explain(
 def _kernel_reports(program: Program) -> list[KernelReport]:
     return [
         KernelReport(
-            program.title, text.statements, text.nests, kernel.origin, kernel.seconds,
+            program.title,
+            text.statements,
+            text.nests,
+            kernel.origin,
+            kernel.seconds,
             str(kernel.path),
         )
         for kernel, text in zip(program.kernels, program.texts, strict=True)

@@ -6,10 +6,7 @@ comes in the array ``sizes``. So one text serves every size.
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from jitgrad.codegen.expressions import (
     CAST_NAMES,
@@ -39,117 +36,14 @@ from jitgrad.codegen.nests import (
 )
 from jitgrad.codegen.schedule import Schedule
 from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves
+from jitgrad.codegen.text import Failure, KernelText, Writer
 from jitgrad.core.dtypes import DType, float64, int64, is_floating
 from jitgrad.core.location import Location
 from jitgrad.core.primitive import Accumulation, Template
-from jitgrad.ir.graph import Graph, Literal, Node, Value
+from jitgrad.ir.graph import Literal, Node, Value
 
 _LOOP_NAMES = ("i", "j", "k", "l", "m", "o", "p", "q")
-_NAMES_OF_LOOPS = re.compile(r"[ijklmopq]|[in]\d+")
 _INLINE_LENGTH = 48
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Failure:
-    """An index out of range that a kernel may find.
-
-    Parameters
-    ----------
-    node : Node
-        The operation.
-    axis, size : int
-        The axis that is indexed, and its size.
-    """
-
-    node: Node
-    axis: int
-    size: int
-
-
-@dataclass(eq=False, slots=True)
-class KernelText:
-    """A generated function.
-
-    Parameters
-    ----------
-    source : str
-        Text of the ``def``, without imports.
-    arguments : list of Value
-        Arrays and numbers it takes, in order; those it writes last.
-    written : set of Value
-        Which of them it writes.
-    sizes : list of int
-        Contents of the argument ``sizes``; empty if it takes none.
-    numbers : list of float
-        Contents of the argument ``numbers``, which follow from sizes; empty if it takes none.
-    arena_bytes : int
-        Size of the argument ``arena``; zero if it takes none.
-    failures : list of Failure
-        What number ``k + 1`` in the argument ``failures`` means; empty if it takes none.
-    statements : int
-        How many loop statements it holds, for reports.
-    nests : int
-        How many outermost loops it has.
-    """
-
-    source: str
-    arguments: list[Value]
-    written: set[Value]
-    sizes: list[int]
-    numbers: list[float]
-    arena_bytes: int
-    failures: list[Failure]
-    statements: int
-    nests: int
-
-
-@dataclass(slots=True)
-class Writer:
-    """Collects indented lines.
-
-    Parameters
-    ----------
-    lines : list of str
-        What has been written.
-    depth : int
-        Indentation, in steps of four spaces.
-    """
-
-    lines: list[str] = field(default_factory=list)
-    depth: int = 1
-
-    def line(self, text: str) -> None:
-        """Add a line at the current indentation."""
-        self.lines.append("    " * self.depth + text)
-
-
-def name_values(graph: Graph, extra: list[Value], reserved: set[str]) -> dict[Value, str]:
-    """Return a unique Python name for each value: the user's, or one made from its operation."""
-    names: dict[Value, str] = {}
-    taken = {*reserved, *CAST_NAMES.values()}
-    makers = {value: node for node in graph.nodes for value in node.outputs}
-    for value in [*graph.inputs, *makers, *extra]:
-        if value in names:
-            continue
-        node = makers.get(value)
-        stem = value.name or (node.primitive.name if node is not None else "x")
-        if node is not None and node.adjoint and not value.name:
-            stem = f"d_{stem}"
-        if not stem.isidentifier() or keyword.iskeyword(stem):
-            stem = f"{stem}_" if f"{stem}_".isidentifier() else "value"
-        name, number = stem, 1
-        while _is_taken(name, taken) or (not value.name and name == stem):
-            number += 1
-            name = f"{stem}{number - 1}" if not value.name else f"{stem}_{number}"
-        names[value] = name
-        # The second is the variable that holds an element of it.
-        taken.update((name, f"{name}_"))
-    return names
-
-
-def _is_taken(name: str, taken: set[str]) -> bool:
-    """Return whether a value can't have this name: others do, or loops and sizes may."""
-    return name in taken or f"{name}_" in taken or bool(_NAMES_OF_LOOPS.fullmatch(name))
 
 
 def emit_kernel(
@@ -186,11 +80,15 @@ class _Emitter:
         self.failures: list[Failure] = []
         self.extent_names: dict[Extent, str] = {}
         self.prologue: list[str] = []
+        self.carved: set[Value] = set()
         self.inlined: dict[Value, str] = {}
         self.made_here: set[Value] = set()
         self.location: tuple[Location | None, bool] = (None, False)
         self.statements = [
-            leaf.statement for item in part.body for leaf in leaves(item) if isinstance(leaf, Compute)
+            leaf.statement
+            for item in part.body
+            for leaf in leaves(item)
+            if isinstance(leaf, Compute)
         ]
         self.finishing: dict[Loop, list[Statement]] = {}
         self.arguments = self.find_arguments()
@@ -231,7 +129,11 @@ class _Emitter:
                 for value in _values_touched(leaf):
                     read[self.storage.root(value)] = None
                 if isinstance(leaf, (Compute, Opaque)):
-                    made = leaf.statement.out if isinstance(leaf, Compute) else leaf.step.node.outputs[0]
+                    made = (
+                        leaf.statement.out
+                        if isinstance(leaf, Compute)
+                        else leaf.step.node.outputs[0]
+                    )
                     if not (isinstance(leaf, Opaque) and isinstance(leaf.step, Rename)):
                         self.made_here.add(made)
         order = {v: k for k, v in enumerate(self.lowered.graph.inputs)}
@@ -281,9 +183,7 @@ class _Emitter:
         has_array = value in self.storage.buffers or value in self.lowered.graph.inputs
         return f"{name}_" if has_array and value not in self.numbers else name
 
-    def buffer_text(
-        self, value: Value, index: tuple[IndexEntry, ...], loops: list[str]
-    ) -> str:
+    def buffer_text(self, value: Value, index: tuple[IndexEntry, ...], loops: list[str]) -> str:
         """Return the text of an element of the buffer of `value`."""
         buffer = self.storage.buffers.get(value)
         axes = buffer.axes if buffer is not None else tuple(range(value.ndim))
@@ -301,11 +201,11 @@ class _Emitter:
         if buffer.offset < 0 or value in self.arguments:
             return
         shape = self.shape_text(value, buffer.axes)
-        line = f"{self.names[value]} = block(arena, {{offset}}, {shape}, {CAST_NAMES[value.dtype.name]})"
-        marker = f"{self.names[value]} = block("
-        if not any(existing.startswith(marker) for existing in self.prologue):
+        name, dtype = self.names[value], CAST_NAMES[value.dtype.name]
+        if value not in self.carved:
+            self.carved.add(value)
             offset = self.size_parameter(buffer.offset)
-            self.prologue.append(line.format(offset=offset))
+            self.prologue.append(f"{name} = block(arena, {offset}, {shape}, {dtype})")
 
     def need_renamed(self, value: Value) -> None:
         """Make the prologue show the memory of another value under this one's shape."""
@@ -322,9 +222,7 @@ class _Emitter:
         ]
         return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
-    def element_text(
-        self, element: Element, loops: tuple[Loop, ...], dtype: DType | None
-    ) -> str:
+    def element_text(self, element: Element, loops: tuple[Loop, ...], dtype: DType | None) -> str:
         """Return the text of an element, cast to `dtype` unless that is None."""
         if isinstance(element, Literal):
             wanted = dtype if dtype is not None else element.spec.dtype
@@ -451,7 +349,9 @@ class _Emitter:
         loops = [_name_of(k) for k in range(len(item.loops))]
         if has_buffer and not (statement.whole and self.read_in_register(out)):
             target = self.buffer_text(out, statement.out_index, loops)
-            self.writer.line(f"{target} = {target} + {text}" if statement.adds else f"{target} = {text}")
+            self.writer.line(
+                f"{target} = {target} + {text}" if statement.adds else f"{target} = {text}"
+            )
             return
         name = self.scalar_name(out)
         self.writer.line(f"{name} = {text}")
@@ -500,9 +400,7 @@ class _Emitter:
         node = statement.node
         if node is None or form.text == "{x}":
             return statement.out.dtype
-        return computing_dtype(
-            form, node.primitive.inputs, list(node.specs), statement.out.spec
-        )
+        return computing_dtype(form, node.primitive.inputs, list(node.specs), statement.out.spec)
 
     def template(self, item: Compute, form: Template) -> str:
         statement = item.statement
@@ -607,9 +505,7 @@ def _stack_index(value: Value, batch: int) -> str:
     own = value.ndim - 2
     if own == 0:
         return ""
-    parts = [
-        "0" if value.shape[axis] == 1 else _name_of(batch - own + axis) for axis in range(own)
-    ]
+    parts = ["0" if value.shape[axis] == 1 else _name_of(batch - own + axis) for axis in range(own)]
     return f"[{', '.join(parts)}]"
 
 

@@ -54,7 +54,9 @@ def cast(text: str, have: DType, want: DType) -> str:
     return f"{CAST_NAMES[want.name]}({text})"
 
 
-def computing_dtype(template: Template, names: tuple[str, ...], specs: list[Spec], out: Spec) -> DType:
+def computing_dtype(
+    template: Template, names: tuple[str, ...], specs: list[Spec], out: Spec
+) -> DType:
     """Return the dtype in which a template's inputs are combined."""
     if out.dtype != bool_ or not specs:
         return out.dtype

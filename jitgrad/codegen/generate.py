@@ -6,15 +6,27 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jitgrad.codegen.emit import KernelText, emit_kernel, name_values
+from jitgrad.codegen.emit import emit_kernel
 from jitgrad.codegen.lower import lower
 from jitgrad.codegen.nests import ExternalCall
 from jitgrad.codegen.schedule import schedule
 from jitgrad.codegen.storage import Storage, plan
+from jitgrad.codegen.text import KernelText, name_values
 from jitgrad.intrinsics.catalogue import all_intrinsics
 from jitgrad.ir.graph import Graph, Value
 
-_RESERVED_WORDS = ("sizes", "numbers", "failures", "arena", "kernel", "range", "block", "inf", "nan", "gemm")
+_RESERVED_WORDS = (
+    "sizes",
+    "numbers",
+    "failures",
+    "arena",
+    "kernel",
+    "range",
+    "block",
+    "inf",
+    "nan",
+    "gemm",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +57,7 @@ def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
     extra = [value for value in storage.buffers if value not in graph.inputs]
     names = name_values(graph, extra, intrinsics.union(_RESERVED_WORDS))
     parts: list[KernelText | ExternalCall] = [
-        part
-        if isinstance(part, ExternalCall)
-        else emit_kernel(part, lowered, tree, storage, names)
+        part if isinstance(part, ExternalCall) else emit_kernel(part, lowered, tree, storage, names)
         for part in storage.parts
     ]
     return ProgramText(graph, parts, storage)

@@ -184,9 +184,7 @@ class _Scheduler:
 
     # -- choosing -------------------------------------------------------------------------
 
-    def after_dependencies(
-        self, statement: Statement, owner: Loop | None, body: list[Item]
-    ) -> int:
+    def after_dependencies(self, statement: Statement, owner: Loop | None, body: list[Item]) -> int:
         needed = [read.value for read in statement.reads()]
         if statement.after_others:
             needed.append(statement.out)

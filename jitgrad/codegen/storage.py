@@ -211,9 +211,7 @@ def _common_prefix(a: tuple[Loop, ...], b: tuple[Loop, ...]) -> tuple[Loop, ...]
     return a[:length]
 
 
-def _fill_arenas(
-    storage: Storage, made: dict[Value, _Use], used: dict[Value, list[_Use]]
-) -> None:
+def _fill_arenas(storage: Storage, made: dict[Value, _Use], used: dict[Value, list[_Use]]) -> None:
     """Give each buffer that no other part sees a place in its kernel's arena, first fit."""
     inputs_of_renames = set(storage.roots.values())
     last_use: dict[Value, int] = {}

@@ -266,15 +266,7 @@ class External:
 
 
 Lowering = (
-    Template
-    | Accumulation
-    | IndexMap
-    | Alias
-    | Contraction
-    | Fill
-    | Pieces
-    | Indexed
-    | External
+    Template | Accumulation | IndexMap | Alias | Contraction | Fill | Pieces | Indexed | External
 )
 
 

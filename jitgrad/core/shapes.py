@@ -87,7 +87,7 @@ def normalize_axes(operation: str, axis: AxisLike, ndim: int) -> tuple[int, ...]
     """
     if axis is None:
         return tuple(range(ndim))
-    given: Sequence[int] = axis if isinstance(axis, (tuple, list)) else (axis,)  # type: ignore[assignment]
+    given: Sequence[int] = axis if isinstance(axis, (tuple, list)) else (axis,)
     if not given:
         return tuple(range(ndim))
     axes = sorted(normalize_axis(operation, a, ndim) for a in given)

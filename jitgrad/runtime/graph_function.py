@@ -271,9 +271,7 @@ class ProgramNode(TapeNode):
         self.number = next_number()
         self.derivative = derivative
         self.arguments = arguments
-        self.versions = [
-            a._storage.version if isinstance(a, Tensor) else 0 for a in arguments
-        ]
+        self.versions = [a._storage.version if isinstance(a, Tensor) else 0 for a in arguments]
         self.kept = kept
         self.into_leaves = into_leaves
         self.freed = False

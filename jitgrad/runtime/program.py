@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.codegen.emit import Failure, KernelText
 from jitgrad.codegen.generate import ProgramText, generate, module_source
 from jitgrad.codegen.nests import ExternalCall
+from jitgrad.codegen.text import Failure, KernelText
 from jitgrad.core.dtypes import float64, int64, is_floating
 from jitgrad.core.errors import FallbackWarning, IndexingError
 from jitgrad.ir.graph import Graph, Literal, Value

@@ -63,7 +63,8 @@ class _Writer:
         self.raws: dict[Source, str] = {}
         self.bound: dict[str, Any] = {
             "MISS": MISS, "Tensor": Tensor, "ndarray": np.ndarray, "modes": modes,
-            "make": make_tensor, "unflatten": unflatten, "write_back": write_back, "check": variant.environment.check,
+            "make": make_tensor, "unflatten": unflatten, "write_back": write_back,
+            "check": variant.environment.check,
         }  # fmt: skip
 
     def bind(self, stem: str, thing: Any) -> str:
@@ -288,5 +289,3 @@ def _tree_text(tree: Tree, texts: Any) -> str | None:
     if tree.kind is list:
         return f"[{inner}]"
     return f"({inner}{',' if len(parts) == 1 else ''})"
-
-

@@ -30,9 +30,9 @@ def run_backward(
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Accumulate gradients of `outputs` into leaves; see `Tensor.backward`."""
-    if inputs is None and not create_graph and len(outputs) == 1 and gradients[0] is None:
-        if _straight_into_leaves(outputs[0], bool(retain_graph)):
-            return
+    usual = inputs is None and not create_graph and len(outputs) == 1 and gradients[0] is None
+    if usual and _straight_into_leaves(outputs[0], bool(retain_graph)):
+        return
     outputs = [shadow(output) for output in outputs]
     cts = start_cotangents("backward", outputs, gradients)
     retain = create_graph if retain_graph is None else retain_graph

@@ -230,9 +230,7 @@ class Capture(Recorder):
         if number is not None:
             held = self._shadows.get(id(raw))
             if held is None:
-                held = self._shadows[id(raw)] = self.add_input(
-                    tensor, Source("captured", number)
-                )
+                held = self._shadows[id(raw)] = self.add_input(tensor, Source("captured", number))
             return held
         if tensor._node is not None or tensor._requires_grad:
             raise CannotCaptureError(

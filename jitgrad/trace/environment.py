@@ -52,7 +52,9 @@ class Environment:
         """Check that Tensors whose ``.grad`` mattered have one, or have none, as before."""
         paths = list(self._reads.captured.values())
         for source, given in reads.items():
-            owner = paths[source.number] if source.kind == "captured" else f"leaves[{source.number}]"
+            owner = (
+                paths[source.number] if source.kind == "captured" else f"leaves[{source.number}]"
+            )
             path, kind = f"{owner}._grad", "given" if given else "is"
             if all(guard.path != path for guard in self._reads.guards):
                 self._reads.guards.append(Guard(kind, path, None, f"the .grad of {owner}"))

@@ -161,11 +161,9 @@ def same(found: Any, expected: Any) -> bool:
     if type(found) is not type(expected):
         return False
     if isinstance(expected, np.ndarray):
-        return (
-            found.shape == expected.shape
-            and found.dtype == expected.dtype
-            and found.tobytes() == expected.tobytes()
-        )
+        if found.shape != expected.shape or found.dtype != expected.dtype:
+            return False
+        return bool(found.tobytes() == expected.tobytes())
     if isinstance(expected, (float, complex, np.floating)):
         return repr(found) == repr(expected)
     return bool(found == expected)
@@ -183,7 +181,7 @@ def first_failure(reads: Reads, leaves: Sequence[Any]) -> str:
 def _change(guard: Guard, reads: Reads, leaves: Sequence[Any]) -> str:
     try:
         now = eval(guard.path, {**reads.roots, "leaves": leaves})
-    except Exception:  # noqa: BLE001 - user objects may raise anything when read
+    except Exception:
         return "is gone"
     if guard.kind == "missing":
         return "did not exist before"

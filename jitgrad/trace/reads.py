@@ -140,7 +140,7 @@ class _Scanner:
     # -- objects --------------------------------------------------------------------------
 
     def visit(self, thing: Any, path: str, description: str, is_root: bool = False) -> None:
-        if isinstance(thing, _PLAIN) or isinstance(thing, (np.generic, np.dtype)):
+        if isinstance(thing, (*_PLAIN, np.generic, np.dtype)):
             self.guard("equal", path, thing, description)
             return
         if id(thing) in self.seen:

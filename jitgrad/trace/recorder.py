@@ -71,6 +71,8 @@ def operand_of(raw: Any) -> Operand:
     """Return a raw value, a graph value or Python number, as the operand of a node."""
     if isinstance(raw, Value):
         return raw
-    if isinstance(raw, float) and type(raw) is not Count:  # numpy.float64 is one, and must print like one
+    if (
+        isinstance(raw, float) and type(raw) is not Count
+    ):  # numpy.float64 is one, and must print like one
         return Literal.of(float(raw))
     return Literal.of(raw)

@@ -58,7 +58,6 @@ class Segment:
             self.compiled = None
 
 
-
 class PathMismatchError(Exception):
     """The function did something else than before with the same values: it can't be captured."""
 
@@ -187,9 +186,7 @@ class _Path:
         if wanted is not segment.demanded:
             raise PathMismatchError
 
-    def append(
-        self, nodes: list[Node], demanded: Value | None, previous: list[Segment]
-    ) -> Segment:
+    def append(self, nodes: list[Node], demanded: Value | None, previous: list[Segment]) -> Segment:
         """Return a new segment for `nodes`, whose needs earlier segments now export."""
         own = [
             Node(
@@ -246,4 +243,3 @@ def _result_values(result: Captured) -> list[Value]:
     values += [value for _, value in result.writes]
     values += [value for _, value in result.gradients if value is not None]
     return values_of(values)
-

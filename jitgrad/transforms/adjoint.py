@@ -107,9 +107,7 @@ def _carry_back(node: Node, active: set[Value], arrived: dict[Value, Tensor]) ->
     for index, operand in enumerate(node.inputs):
         if operand not in active or node.primitive.rule_for(index) is None:
             continue
-        ct = input_cotangent(
-            node.primitive, index, ct_all, node.specs, dict(node.params), saved
-        )
+        ct = input_cotangent(node.primitive, index, ct_all, node.specs, dict(node.params), saved)
         _accumulate(arrived, operand, ct)
 
 

@@ -170,9 +170,7 @@ def _with_numbers(node: Node, numbers: dict[Value, Literal]) -> Node:
     inferred = node.primitive.output_specs([o.spec for o in inputs], dict(node.params))
     if not all(_same(a, v.spec) for a, v in zip(inferred, node.outputs, strict=True)):
         return node
-    return Node(
-        node.primitive, inputs, node.params, node.outputs, node.location, node.adjoint
-    )
+    return Node(node.primitive, inputs, node.params, node.outputs, node.location, node.adjoint)
 
 
 def merge_moves(graph: Graph) -> Graph:
@@ -244,9 +242,7 @@ def _swaps_matrix(node: Node, product: Node) -> bool:
     return lowering.function((rows, columns), spec, **node.params) == (columns, rows)
 
 
-def _substitute(
-    graph: Graph, replacement: Callable[[Node], tuple[Operand, ...] | None]
-) -> Graph:
+def _substitute(graph: Graph, replacement: Callable[[Node], tuple[Operand, ...] | None]) -> Graph:
     """Drop the nodes for which `replacement` gives operands, and use those in their place."""
     mapping: Substitution = {}
     nodes: list[Node] = []

@@ -1,0 +1,115 @@
+"""What a generated kernel is: its text, what it takes, and the names in it."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass, field
+
+from jitgrad.codegen.expressions import CAST_NAMES
+from jitgrad.ir.graph import Graph, Node, Value
+
+_NAMES_OF_LOOPS = re.compile(r"[ijklmopq]|[in]\d+")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """An index out of range that a kernel may find.
+
+    Parameters
+    ----------
+    node : Node
+        The operation.
+    axis, size : int
+        The axis that is indexed, and its size.
+    """
+
+    node: Node
+    axis: int
+    size: int
+
+
+@dataclass(eq=False, slots=True)
+class KernelText:
+    """A generated function.
+
+    Parameters
+    ----------
+    source : str
+        Text of the ``def``, without imports.
+    arguments : list of Value
+        Arrays and numbers it takes, in order; those it writes last.
+    written : set of Value
+        Which of them it writes.
+    sizes : list of int
+        Contents of the argument ``sizes``; empty if it takes none.
+    numbers : list of float
+        Contents of the argument ``numbers``, which follow from sizes; empty if it takes none.
+    arena_bytes : int
+        Size of the argument ``arena``; zero if it takes none.
+    failures : list of Failure
+        What number ``k + 1`` in the argument ``failures`` means; empty if it takes none.
+    statements : int
+        How many loop statements it holds, for reports.
+    nests : int
+        How many outermost loops it has.
+    """
+
+    source: str
+    arguments: list[Value]
+    written: set[Value]
+    sizes: list[int]
+    numbers: list[float]
+    arena_bytes: int
+    failures: list[Failure]
+    statements: int
+    nests: int
+
+
+@dataclass(slots=True)
+class Writer:
+    """Collects indented lines.
+
+    Parameters
+    ----------
+    lines : list of str
+        What has been written.
+    depth : int
+        Indentation, in steps of four spaces.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    depth: int = 1
+
+    def line(self, text: str) -> None:
+        """Add a line at the current indentation."""
+        self.lines.append("    " * self.depth + text)
+
+
+def name_values(graph: Graph, extra: list[Value], reserved: set[str]) -> dict[Value, str]:
+    """Return a unique Python name for each value: the user's, or one made from its operation."""
+    names: dict[Value, str] = {}
+    taken = {*reserved, *CAST_NAMES.values()}
+    makers = {value: node for node in graph.nodes for value in node.outputs}
+    for value in [*graph.inputs, *makers, *extra]:
+        if value in names:
+            continue
+        node = makers.get(value)
+        stem = value.name or (node.primitive.name if node is not None else "x")
+        if node is not None and node.adjoint and not value.name:
+            stem = f"d_{stem}"
+        if not stem.isidentifier() or keyword.iskeyword(stem):
+            stem = f"{stem}_" if f"{stem}_".isidentifier() else "value"
+        name, number = stem, 1
+        while _is_taken(name, taken) or (not value.name and name == stem):
+            number += 1
+            name = f"{stem}{number - 1}" if not value.name else f"{stem}_{number}"
+        names[value] = name
+        # The second is the variable that holds an element of it.
+        taken.update((name, f"{name}_"))
+    return names
+
+
+def _is_taken(name: str, taken: set[str]) -> bool:
+    """Return whether a value can't have this name: others do, or loops and sizes may."""
+    return name in taken or f"{name}_" in taken or bool(_NAMES_OF_LOOPS.fullmatch(name))

@@ -1,0 +1,415 @@
+"""What a traced function sees in place of NumPy arrays and Python numbers among its arguments.
+
+Both are Tensors, so that operations on them are recorded; but what the plain function would get
+as an array or number, from operators, methods and NumPy's functions, comes back as one. What
+jitgrad's functions make of them is a Tensor, as it is outside of a trace.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.bind import active_trace
+from jitgrad.core.dtypes import DType, get_default_dtype, is_supported
+from jitgrad.core.tree import flatten, map_tree
+from jitgrad.ops.cast import convert
+from jitgrad.ops.numpy_protocol import apply_function, apply_ufunc
+from jitgrad.tensor.inplace import assign
+from jitgrad.tensor.tensor import Tensor
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_DEMO = _PACKAGE + "demo" + os.sep
+
+# The function of NumPy that carries out each operator of arrays.
+_UFUNCS = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
+    "floordiv": np.floor_divide, "mod": np.remainder, "pow": np.power, "matmul": np.matmul,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+}  # fmt: skip
+_COMPARISONS = {
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
+    "ge": np.greater_equal,
+}  # fmt: skip
+_UNARY = {"neg": np.negative, "abs": np.absolute, "invert": np.invert, "pos": np.positive}
+# Methods of arrays that are functions of NumPy, too, with the same arguments.
+_METHODS = (
+    "all", "any", "argmax", "argmin", "argsort", "clip", "cumprod", "cumsum", "diagonal", "dot",
+    "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "searchsorted", "squeeze",
+    "std", "sum", "swapaxes", "take", "trace", "var",
+)  # fmt: skip
+
+
+class StandIn(Tensor):
+    """Base of what is not a Tensor to the user."""
+
+
+class NumberStandIn(StandIn):
+    """Stands for a Python float, or for an int that changes from call to call.
+
+    Operators on it and on numbers give such a thing again, computed in float64 or int64; with a
+    Tensor or array they treat it as the Python number it is.
+    """
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not any(isinstance(x, Tensor) and not isinstance(x, NumberStandIn) for x in inputs):
+            inputs = tuple([_as_array(x) if isinstance(x, NumberStandIn) else x for x in inputs])
+        return _apply_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        args, kwargs = map_tree(_as_array_if_number, (args, kwargs))
+        return _apply_function(function, args, kwargs)
+
+    def __hash__(self) -> int:
+        return hash(self.item())
+
+    def __repr__(self) -> str:
+        return repr(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self.item(), digits)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _ONLY_OF_NUMBERS:
+            return getattr(self.item(), name)
+        return super().__getattribute__(name)
+
+
+_ONLY_OF_NUMBERS = frozenset(
+    {"is_integer", "as_integer_ratio", "hex", "conjugate", "real", "imag", "bit_length",
+     "__trunc__", "__floor__", "__ceil__"}
+)  # fmt: skip
+
+
+class ArrayStandIn(StandIn):
+    """Stands for a NumPy array.
+
+    Where the user's code applies an operator, a method of arrays or a function of NumPy to it, the
+    meaning, and the dtype, are NumPy's, and the result is such a thing again.
+    """
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return _apply_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _apply_function(function, args, kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _marked(super().__getitem__(index))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_marked(part) for part in super().__iter__())
+
+    def __contains__(self, item: Any) -> bool:
+        return bool(np.any(self == item))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = super().__array__(dtype, copy)
+        if not copy:
+            # What is written to it would not reach the array that this stands for.
+            array.flags.writeable = False
+        return array
+
+
+def mark(result: Any) -> Any:
+    """Make the Tensors in `result`, which nobody else holds yet, stand for NumPy arrays."""
+    for leaf in flatten(result)[0]:
+        _marked(leaf)
+    return result
+
+
+def _marked(tensor: Any) -> Any:
+    if type(tensor) is Tensor:
+        tensor.__class__ = ArrayStandIn
+    return tensor
+
+
+def stand_in(tensor: Tensor, kind: type[StandIn]) -> Any:
+    """Return `tensor`, which nobody else holds yet, as a stand-in of this kind."""
+    tensor.__class__ = kind
+    return tensor
+
+
+def strong(tensor: Any) -> Any:
+    """Return a Python number that is traced as the Tensor that jitgrad makes of one."""
+    if not isinstance(tensor, Tensor) or not tensor.spec.weak:
+        return tensor
+    return convert(tensor, get_default_dtype() if tensor.dtype.kind == "f" else tensor.dtype)
+
+
+def _as_array(number: Tensor) -> Any:
+    """Return a number as NumPy takes it where it meets no array: of 64 bits."""
+    return _marked(convert(number, number.dtype))
+
+
+def _as_array_if_number(thing: Any) -> Any:
+    return _as_array(thing) if isinstance(thing, NumberStandIn) else thing
+
+
+def _asked_by_jitgrad() -> bool:
+    """Return whether the code that uses a stand-in, two frames up, is jitgrad's own."""
+    file = sys._getframe(2).f_code.co_filename
+    return file.startswith(_PACKAGE) and not file.startswith(_DEMO)
+
+
+def _refuse(reason: str) -> None:
+    trace = active_trace()
+    assert trace is not None
+    trace.refuse(reason)
+
+
+# -- NumPy's functions -------------------------------------------------------------------------
+
+
+def _apply_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
+    if any(isinstance(x, Tensor) and not isinstance(x, StandIn) for x in inputs):
+        # With a Tensor among them jitgrad would have been called outside of a trace, too.
+        return apply_ufunc(ufunc, method, inputs, kwargs)
+    inputs = tuple([_operand(x) for x in inputs])
+    outputs = kwargs.get("out")
+    if method == "__call__" and ufunc.nin == len(inputs):
+        dtypes = _resolved(ufunc, inputs, outputs)
+        inputs = [_converted(x, dtype) for x, dtype in zip(inputs, dtypes, strict=False)]
+        result = apply_ufunc(ufunc, method, tuple(inputs), kwargs)
+        if outputs is None:
+            expected = dtypes[ufunc.nin]
+            mark(result)
+            return result if result.dtype == expected else _marked(convert(result, expected))
+        return result
+    return mark(apply_ufunc(ufunc, method, inputs, kwargs))
+
+
+def _operand(thing: Any) -> Any:
+    if isinstance(thing, (Tensor, bool, int, float)):
+        return thing
+    array = np.asarray(thing)
+    if not is_supported(array.dtype):
+        _refuse(f"it computes with an array of dtype {array.dtype}")
+    return array
+
+
+def _resolved(ufunc: Any, inputs: Any, outputs: Any) -> Any:
+    """Return the dtypes in which NumPy would compute, one for each input and output."""
+    kinds: list[Any] = []
+    for x in inputs:
+        if isinstance(x, NumberStandIn):
+            kinds.append(float if x.dtype.kind == "f" else int)
+        elif isinstance(x, bool) or not isinstance(x, (int, float)) or isinstance(x, np.generic):
+            kinds.append(np.dtype(bool) if isinstance(x, bool) else x.dtype)
+        else:
+            kinds.append(type(x))
+    dtypes = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+    for dtype in dtypes:
+        if not is_supported(dtype):
+            _refuse(f"NumPy computes {ufunc.__name__} in {dtype} here")
+    return dtypes
+
+
+def _converted(x: Any, dtype: DType) -> Any:
+    if isinstance(x, NumberStandIn) or isinstance(x, (bool, int, float)):
+        return x
+    if isinstance(x, np.ndarray):
+        return x.astype(dtype, copy=False)
+    return x if x.dtype == dtype else _marked(convert(x, dtype))
+
+
+def _apply_function(function: Any, args: Any, kwargs: Any) -> Any:
+    leaves = flatten((args, kwargs))[0]
+    tensors = [x for x in leaves if isinstance(x, Tensor)]
+    if not all(isinstance(x, StandIn) for x in tensors):
+        return apply_function(function, args, kwargs)
+    result = mark(apply_function(function, args, kwargs))
+    arrays = [x for x in leaves if isinstance(x, (Tensor, np.ndarray, np.generic))]
+    if len({x.dtype for x in arrays}) > 1 or any(x.dtype.kind != "f" for x in tensors):
+        _check_dtypes(function, args, kwargs, result)
+    return result
+
+
+def _check_dtypes(function: Any, args: Any, kwargs: Any, result: Any) -> None:
+    """Refuse the trace if NumPy would give other dtypes, which it is asked with ones."""
+
+    def ones(thing: Any) -> Any:
+        return np.ones(thing.shape, thing.dtype) if isinstance(thing, Tensor) else thing
+
+    args, kwargs = map_tree(ones, (args, kwargs))
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = flatten(function(*args, **kwargs))[0]
+        except Exception:  # noqa: BLE001 - whatever it is, the plain function will tell
+            expected = []
+    found = flatten(result)[0]
+    same = len(found) == len(expected) and all(
+        getattr(a, "dtype", None) == getattr(b, "dtype", None)
+        for a, b in zip(found, expected, strict=True)
+    )
+    if not same:
+        _refuse(f"NumPy's {function.__name__} gives another dtype here than jitgrad's")
+
+
+# -- operators and methods ---------------------------------------------------------------------
+
+
+def _array_operator(name: str, ufunc: Any, reflected: bool = False) -> Callable[..., Any]:
+    usual = getattr(Tensor, name, None)
+
+    def method(self: Any, *others: Any) -> Any:
+        if usual is not None and _asked_by_jitgrad():
+            return usual(self, *others)
+        for other in others:
+            if other is None or isinstance(other, (str, bytes, dict, set)):
+                return NotImplemented
+        return _apply_ufunc(ufunc, "__call__", (*others, self) if reflected else (self, *others), {})
+
+    method.__name__ = name
+    return method
+
+
+def _array_in_place(name: str, ufunc: Any) -> Callable[..., Any]:
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, Tensor) and other.requires_grad:
+            _refuse("it changes an array in place by what requires a gradient")
+        assign(f"{name}=", self, _apply_ufunc(ufunc, "__call__", (self, other), {}))
+        return self
+
+    return method
+
+
+def _array_method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    usual = getattr(Tensor, name, None)
+
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if usual is not None and _asked_by_jitgrad():
+            return usual(self, *args, **kwargs)
+        return function(self, *args, **kwargs)
+
+    return method
+
+
+def _array_attribute(name: str, read: Callable[[Any], Any]) -> property:
+    usual: Any = getattr(Tensor, name, None)
+
+    def get(self: Any) -> Any:
+        if usual is not None and _asked_by_jitgrad():
+            return usual.__get__(self, type(self))
+        return read(self)
+
+    return property(get)
+
+
+def _reshape(x: Any, *shape: Any, order: str = "C") -> Any:
+    return np.reshape(x, shape[0] if len(shape) == 1 else shape, order=order)  # type: ignore[call-overload]
+
+
+def _transpose(x: Any, *axes: Any) -> Any:
+    if not axes or axes[0] is None:
+        return np.transpose(x)
+    return np.transpose(x, axes[0] if len(axes) == 1 else axes)
+
+
+def _astype(x: Any, dtype: Any, **_: Any) -> Any:
+    wanted = np.dtype(dtype)
+    if not is_supported(wanted):
+        _refuse(f"it converts an array to {wanted}")
+    copied: Any = Tensor.clone(x) if x.dtype == wanted else convert(x, wanted)
+    return _marked(copied)
+
+
+def _copy(x: Any, order: str = "C") -> Any:
+    return _marked(Tensor.clone(x))
+
+
+def _flatten(x: Any, order: str = "C") -> Any:
+    return np.ravel(_copy(x), order=order)  # type: ignore[call-overload]
+
+
+def _fill(x: Any, value: Any) -> None:
+    x[...] = value
+
+
+def _unknown_attribute(name: str) -> Callable[..., Any]:
+    def read(x: Any) -> Any:
+        _refuse(f"it uses {name} of an array")
+
+    return read
+
+
+def _number_operator(name: str, reflected: bool) -> Callable[..., Any]:
+    usual = getattr(Tensor, name)
+    ufunc = {**_UFUNCS, **_COMPARISONS}.get(name.strip("_").removeprefix("r" * reflected))
+
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, (list, tuple, str, bytes)):
+            return other * self.item() if "mul" in name else NotImplemented
+        if isinstance(other, (np.ndarray, np.generic, ArrayStandIn)):
+            return ufunc(other, self) if reflected else ufunc(self, other)  # type: ignore[misc]
+        result = usual(self, other)
+        if isinstance(result, Tensor) and result.spec.weak:
+            result.__class__ = NumberStandIn
+        return result
+
+    method.__name__ = name
+    return method
+
+
+def _number_unary(name: str) -> Callable[..., Any]:
+    usual = getattr(Tensor, name, None)
+
+    def method(self: Any) -> Any:
+        result = self if usual is None else usual(self)
+        if result is not self:
+            result.__class__ = NumberStandIn
+        return result
+
+    return method
+
+
+def install_operators() -> None:
+    """Give the stand-ins their operators and methods; those of Tensors must be there already."""
+    for short, ufunc in _UFUNCS.items():
+        for reflected in (False, True):
+            name = f"__{'r' * reflected}{short}__"
+            setattr(ArrayStandIn, name, _array_operator(name, ufunc, reflected))
+            setattr(NumberStandIn, name, _number_operator(name, reflected))
+        setattr(ArrayStandIn, f"__i{short}__", _array_in_place(short, ufunc))
+        # A number is never changed in place: x += 1 makes another one.
+        setattr(NumberStandIn, f"__i{short}__", getattr(NumberStandIn, f"__{short}__"))
+    for short, ufunc in _COMPARISONS.items():
+        name = f"__{short}__"
+        setattr(ArrayStandIn, name, _array_operator(name, ufunc))
+        setattr(NumberStandIn, name, _number_operator(name, False))
+    for short, ufunc in _UNARY.items():
+        name = f"__{short}__"
+        setattr(ArrayStandIn, name, _array_operator(name, ufunc))
+        setattr(NumberStandIn, name, _number_unary(name))
+    functions: dict[str, Callable[..., Any]] = {name: getattr(np, name) for name in _METHODS}
+    functions |= {
+        "reshape": _reshape, "transpose": _transpose, "astype": _astype, "copy": _copy,
+        "flatten": _flatten, "fill": _fill, "conj": _copy, "conjugate": _copy,
+    }  # fmt: skip
+    for name, function in functions.items():
+        setattr(ArrayStandIn, name, _array_method(name, function))
+    attributes: dict[str, Callable[[Any], Any]] = {
+        "T": np.transpose,
+        "size": lambda x: x.numel(),
+        "itemsize": lambda x: x.dtype.itemsize,
+        "nbytes": lambda x: x.numel() * x.dtype.itemsize,
+        "real": lambda x: x,
+    }
+    for name in ("view", "flat", "sort", "partition", "put", "resize", "flags", "base", "strides"):
+        attributes[name] = _unknown_attribute(name)
+    for name, read in attributes.items():
+        setattr(ArrayStandIn, name, _array_attribute(name, read))
