@@ -11,9 +11,11 @@ import numpy as np
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
 from jitgrad.core.tree import Tree, flatten, unflatten
+from jitgrad.runtime.dispatch import as_array
 from jitgrad.tensor.backward import gradients_of, leaves_behind
 from jitgrad.tensor.modes import enable_grad, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
+from jitgrad.trace.stand_ins import ArrayStandIn, mark, strong
 
 Argnums = int | Sequence[int]
 
@@ -39,7 +41,8 @@ def value_and_grad(
     callable
         Takes the arguments of `function`; returns ``(value, gradient)``, or ``((value, aux),
         gradient)``. The gradient has the structure, shapes and dtypes of the argument, a tuple of
-        such if `argnums` is a sequence; NumPy arrays where the argument has NumPy arrays.
+        such if `argnums` is a sequence; NumPy arrays where the argument has NumPy arrays (a
+        NumPy scalar for what has no axes).
 
     Raises
     ------
@@ -64,10 +67,11 @@ def value_and_grad(
         with enable_grad():
             result = function(*parts.arguments, **kwargs)
         output, aux = _split_aux(result, has_aux)
-        gradients = parts.gradients(output)
-        value = parts.as_given(output.detach())
+        followed = is_grad_enabled() and parts.others_differentiate(output)
+        gradients = parts.gradients(output, followed)
+        value = parts.as_given(output if followed else output.detach())
         if has_aux:
-            value = (value, _detached(aux))
+            value = (value, aux if followed else _detached(aux))
         return value, (gradients if several else gradients[0])
 
     return differentiated
@@ -141,8 +145,11 @@ class _Parts:
             self.leaves.extend(leaves)
             self.arguments[number] = unflatten(tree, leaves)
 
-    def gradients(self, output: Tensor) -> tuple[Any, ...]:
-        """Return the gradient of `output` in the structure of each argument."""
+    def gradients(self, output: Tensor, followed: bool) -> tuple[Any, ...]:
+        """Return the gradient of `output` in the structure of each argument.
+
+        With `followed` the computation is recorded, to be differentiated in turn.
+        """
         found: list[Tensor | None] = [None] * len(self.leaves)
         if output.requires_grad:
             found = gradients_of(
@@ -150,7 +157,7 @@ class _Parts:
                 self.leaves,
                 [None],
                 retain_graph=None,
-                create_graph=is_grad_enabled() and self.others_differentiate(output),
+                create_graph=followed,
                 allow_unused=True,
             )
         results = [
@@ -163,7 +170,7 @@ class _Parts:
     def others_differentiate(self, output: Tensor) -> bool:
         """Return whether `output` depends on leaves other than those made for this call.
 
-        Whoever made those may differentiate the gradient, which then has to be recorded.
+        Whoever made those may differentiate what is returned, which then has to be recorded.
         """
         own = {id(leaf) for leaf in self.leaves}
         return any(id(leaf) not in own for leaf in leaves_behind(output))
@@ -181,14 +188,14 @@ def _leaf_of(leaf: Any, number: int) -> Tensor:
             why="only floats, and arrays and Tensors of floats, can be differentiated by",
             do="pass a float (1.0 instead of 1), or choose other arguments with argnums",
         )
-    tensor = box_tensor(leaf)
+    tensor = strong(box_tensor(leaf))
     if not is_floating(tensor.dtype):
         raise DtypeError(
             f"grad: argument {number} has dtype {tensor.dtype}",
             why="only floating values vary continuously",
             do="convert it first, for instance x.astype(float)",
         )
-    if tensor.requires_grad:
+    if tensor.requires_grad and is_grad_enabled():
         # A copy that remembers where it came from, so that outer derivatives go through it.
         copy: Tensor = tensor.clone()
         return copy
@@ -227,7 +234,9 @@ def _detached(aux: Any) -> Any:
 
 
 def _like_given(value: Tensor, given: Any) -> Any:
-    """Return `value` as an array where an array was given, outside of traces."""
+    """Return `value` as an array where an array was given."""
+    if isinstance(given, ArrayStandIn):
+        return mark(value.detach())
     if isinstance(given, np.ndarray) and isinstance(value._raw, np.ndarray):
-        return value.detach().numpy()
+        return as_array(value.detach().numpy())
     return value

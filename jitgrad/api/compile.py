@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import threading
 import warnings
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -22,15 +24,16 @@ from jitgrad.ops.random import generator_state, set_generator_state
 from jitgrad.runtime.build import clear_cache as clear_kernels
 from jitgrad.runtime.dispatch import (
     Call,
+    UnfitMemoryError,
     UnknownBranchError,
     adjoint_programs,
     forward_programs,
     run_tree,
 )
-from jitgrad.runtime.key import Key, call_key
+from jitgrad.runtime.key import ById, Key, call_key, leaf_key
 from jitgrad.runtime.straight import MISS, Straight, make_straight
 from jitgrad.runtime.variant import Variant
-from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.capture import CannotCaptureError, Capture, Captured, Source, capture
 from jitgrad.trace.environment import Environment
 from jitgrad.trace.segments import PathMismatchError, SegmentTree
@@ -43,6 +46,19 @@ _RETRACE_LIMIT = 16
 _STATIC_INTS = 3
 # How many kinds of calls have a generated function of their own, the latest first.
 _QUICK_KINDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftToPython:
+    """In place of a result: the plain function is to run.
+
+    Parameters
+    ----------
+    error : Exception, optional
+        What tracing it, or running it compiled, has raised.
+    """
+
+    error: Exception | None = None
 
 
 class CompiledFunction:
@@ -63,6 +79,8 @@ class CompiledFunction:
         self._dynamic: frozenset[int] = frozenset()
         self._retrace_limit = retrace_limit
         self._log: list[str] = []
+        self._objects_seen = 0
+        self._tracing = threading.RLock()
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
         self._title = _title_of(function)
@@ -82,34 +100,53 @@ class CompiledFunction:
         return f"<compiled {self._title}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the plain function would, from compiled kernels where it can."""
         if self._eager_reason or active_trace() is not None:
             # Inside another trace the plain function is traced along.
             return self._function(*args, **kwargs)
+        result: Any
         if not kwargs:
             for straight in self._straight:
-                result = straight(args)
+                try:
+                    result = straight(args)
+                except Exception as error:  # noqa: BLE001 - what it is, the plain function tells
+                    return self._run_plain(_LeftToPython(error), args, kwargs)
                 if result is not MISS:
                     return result
+        result = self._dispatch(args, kwargs)
+        if type(result) is _LeftToPython:
+            return self._run_plain(result, args, kwargs)
+        return result
+
+    def _dispatch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a call compiled, tracing it if it is new; say so if it is left to Python."""
         leaves, tree = flatten((args, kwargs) if kwargs else args)
         key = call_key(leaves, tree, self._dynamic)
-        for variant in self._variants.get(key, ()):
-            captured = variant.environment.check(leaves)
+        for variant in tuple(self._variants.get(key, ())):
+            captured = variant.matches(leaves)
             if captured is not None:
-                call = Call(leaves, captured, variant.tree.constants)
-                try:
-                    result = run_tree(variant.tree, call, self._title)
-                    if not kwargs and not any(tree.children[k].kind for k in range(len(args))):
-                        self._add_straight(variant, args, captured)
-                    return result
-                except UnknownBranchError:
-                    if self._trace(variant, leaves, tree, bool(kwargs), captured):
-                        return self._run(variant, leaves, captured)
-                    return self._function(*args, **kwargs)
-        found = self._prepare(leaves, tree, bool(kwargs))
-        if found is None:
-            return self._function(*args, **kwargs)
-        return self._run(*found)
+                result = self._run(variant, leaves, tree, bool(kwargs), captured)
+                if not kwargs and not any(tree.children[k].kind for k in range(len(args))):
+                    self._add_straight(variant, args, captured)
+                return result
+        with self._tracing:
+            found = self._prepare(leaves, tree, bool(kwargs))
+        if isinstance(found, _LeftToPython):
+            return found
+        return self._run(found[0], leaves, tree, bool(kwargs), found[1])
+
+    def _run_plain(
+        self, why: _LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run the plain function, after a trace or a compiled run has raised an error.
+
+        If it raises one as well, that is what the user is to see, from the user's own lines.
+        """
+        result = self._function(*args, **kwargs)
+        if why.error is not None and not self._eager_reason:
+            # jitgrad's errors take several lines.
+            text = str(why.error).partition("\n")[0]
+            self._give_up(f"it fails when it is traced: {type(why.error).__name__}: {text}")
+        return result
 
     def _add_straight(
         self, variant: Variant, args: tuple[Any, ...], captured: tuple[Any, ...]
@@ -121,26 +158,59 @@ class CompiledFunction:
         if straight is not None:
             self._straight = [straight, *self._straight[: _QUICK_KINDS - 1]]
 
-    def _run(self, variant: Variant, leaves: list[Any], captured: tuple[Any, ...]) -> Any:
-        return run_tree(variant.tree, Call(leaves, captured, variant.tree.constants), self._title)
+    def _run(
+        self,
+        variant: Variant,
+        leaves: list[Any],
+        tree: Tree,
+        has_kwargs: bool,
+        captured: tuple[Any, ...],
+    ) -> Any:
+        """Run a call down the variant's tree, tracing the branch it takes if that is new."""
+        paths = variant.tree
+        random_state = generator_state() if paths.draws else None
+        try:
+            for _ in range(2):
+                try:
+                    return run_tree(paths, Call(leaves, captured, paths.constants), self._title)
+                except UnknownBranchError:
+                    set_generator_state(random_state)
+                    known = paths.paths
+                    with self._tracing:
+                        # Another thread may have traced the branch in the meantime.
+                        left = (
+                            None
+                            if paths.paths > known
+                            else self._trace(variant, leaves, tree, has_kwargs, captured)
+                        )
+                    if left is not None:
+                        return left
+        except UnfitMemoryError:
+            return _LeftToPython()
+        except Exception as error:  # noqa: BLE001 - what it is, the plain function tells
+            set_generator_state(random_state)
+            return _LeftToPython(error)
+        return _LeftToPython()
 
     # -- looking inside -------------------------------------------------------------------
 
     def _traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SegmentTree:
         """Return the paths known for these arguments, tracing them if they are new."""
         leaves, tree = flatten((args, kwargs) if kwargs else args)
-        key = call_key(leaves, tree, self._dynamic)
-        for variant in self._variants.get(key, ()):
-            if variant.environment.check(leaves) is not None:
-                return variant.tree
-        found = None if self._eager_reason else self._prepare(leaves, tree, bool(kwargs))
-        if found is None:
-            raise ArgumentError(
-                f"{self._title} is not compiled",
-                why=self._eager_reason,
-                do="explain() tells what it does instead",
-            )
-        return found[0].tree
+        left = _LeftToPython()
+        if not self._eager_reason:
+            with self._tracing:
+                found = self._prepare(leaves, tree, bool(kwargs))
+            if not isinstance(found, _LeftToPython):
+                return found[0].tree
+            left = found
+        if left.error is not None:
+            raise left.error
+        raise ArgumentError(
+            f"{self._title} is not compiled",
+            why=self._eager_reason,
+            do="explain() tells what it does instead",
+        )
 
     def graph(self, *args: Any, **kwargs: Any) -> str:
         """Return the graph for these arguments as text, one part for each segment.
@@ -212,32 +282,37 @@ class CompiledFunction:
 
     def _prepare(
         self, leaves: list[Any], tree: Tree, has_kwargs: bool
-    ) -> tuple[Variant, list[Any], tuple[Any, ...]] | None:
-        """Trace a kind of call that is new; None if it is left to plain Python."""
+    ) -> tuple[Variant, tuple[Any, ...]] | _LeftToPython:
+        """Return the variant for a call, traced if it is new, and what it reads from outside."""
         self._note_ints(leaves)
         key = call_key(leaves, tree, self._dynamic)
         variants = self._variants.setdefault(key, [])
+        for variant in variants:
+            captured = variant.matches(leaves)
+            if captured is not None:
+                return variant, captured
         if variants:
-            changed = variants[-1].environment.why_stale(leaves)
+            changed = variants[-1].environment.why_stale(leaves) or "which arguments are the same"
             self._log.append(f"traced anew: {changed}")
             if len(variants) >= self._retrace_limit:
-                self._give_up(f"what it reads keeps changing ({changed})")
-                return None
+                return self._give_up(f"what it reads keeps changing ({changed})")
         elif len(self._variants) > 1:
             self._log.append("traced anew: arguments of another structure, shape or dtype")
+            self._objects_seen += any(isinstance(part, ById) for part in key)
+            if self._objects_seen > self._retrace_limit:
+                return self._give_up("an object among its arguments is another one in each call")
         environment = Environment(self._function, leaves)
         if environment.unguardable:
-            self._give_up(environment.unguardable)
-            return None
+            return self._give_up(environment.unguardable)
         captured = environment.check(leaves)
         if captured is None:
-            self._give_up(environment.why_stale(leaves) or "its state can't be checked")
-            return None
-        variant = Variant(environment)
-        if not self._trace(variant, leaves, tree, has_kwargs, captured):
-            return None
+            return self._give_up(environment.why_stale(leaves) or "its state can't be checked")
+        variant = Variant(environment, leaves, captured)
+        left = self._trace(variant, leaves, tree, has_kwargs, captured)
+        if left is not None:
+            return left
         variants.append(variant)
-        return variant, leaves, captured
+        return variant, captured
 
     def _note_ints(self, leaves: list[Any]) -> None:
         """Make an int argument that keeps changing a run-time input."""
@@ -255,18 +330,22 @@ class CompiledFunction:
         tree: Tree,
         has_kwargs: bool,
         captured_things: tuple[Any, ...],
-    ) -> bool:
-        """Trace one call into the variant's tree; False if the function is left to Python."""
+    ) -> _LeftToPython | None:
+        """Trace one call into the variant's tree; None if that went well."""
         if variant.traces >= self._retrace_limit:
-            self._give_up("the values it asks for (a float, an int, a branch) keep changing")
-            return False
+            return self._give_up(
+                "the values it asks for (a float, an int, a branch) keep changing"
+            )
         variant.traces += 1
         if variant.traces > 1:
             self._log.append("traced anew: a value that it asks for was never seen before")
         random_state = generator_state()
+        before = variant.environment.snapshot()
+        changed = ""
         try:
-            captured = self._capture(leaves, tree, has_kwargs, captured_things)
+            captured = self._capture(variant, leaves, tree, has_kwargs, captured_things)
             changed = variant.environment.changed_by_itself(leaves, captured_things)
+            changed = changed or before.what_changed()
             if changed:
                 raise CannotCaptureError(changed)
             variant.tree.add(captured)
@@ -274,16 +353,25 @@ class CompiledFunction:
             variant.environment.guard_contents(taken, captured_things)
             variant.environment.guard_gradients(captured.gradient_reads)
         except CannotCaptureError as error:
-            self._give_up(str(error))
+            before.restore()
+            return self._give_up(str(error))
         except PathMismatchError:
-            self._give_up("it computes something else when run again with the same values")
+            before.restore()
+            return self._give_up("it computes something else when run again with the same values")
+        except Exception as error:  # noqa: BLE001 - what it is, the plain function tells
+            before.restore()
+            return _LeftToPython(error)
+        except BaseException:
+            before.restore()
+            raise
         finally:
             # The trace drew the numbers that the run is to draw.
             set_generator_state(random_state)
-        return not self._eager_reason
+        return None
 
     def _capture(
         self,
+        variant: Variant,
         leaves: list[Any],
         tree: Tree,
         has_kwargs: bool,
@@ -300,17 +388,17 @@ class CompiledFunction:
             return arguments if has_kwargs else (arguments, {})
 
         sources = {id(thing): number for number, thing in enumerate(captured_things)}
-        return capture(self._function, make_arguments, sources)
+        return capture(self._function, make_arguments, sources, variant.environment.objects)
 
     def _stand_in(self, trace: Capture, leaf: Any, number: int, name: str) -> Any:
         source = Source("argument", number)
         if isinstance(leaf, Tensor):
             return trace.add_input(leaf, source, name)
-        if isinstance(leaf, np.ndarray):
-            return trace.add_input(make_tensor(leaf), source, name)
-        if type(leaf) is float or (type(leaf) is int and number in self._dynamic):
+        if isinstance(leaf, (np.ndarray, np.generic)):
+            return trace.add_array(leaf, source, name)
+        if type(leaf) is float or leaf_key(leaf, number in self._dynamic) is int:
             return trace.add_number(leaf, source, name)
-        return leaf
+        return trace.add_object(leaf, source)
 
     def _argument_names(self, leaves: list[Any], tree: Tree, has_kwargs: bool) -> dict[int, str]:
         """Return the parameter's name for each leaf that is a whole argument."""
@@ -322,14 +410,17 @@ class CompiledFunction:
             return {}
         return {n: name for name, n in bound.arguments.items() if type(n) is int}
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str) -> _LeftToPython:
         """Leave the function to plain Python from now on, saying why once."""
+        if self._eager_reason:
+            return _LeftToPython()
         self._eager_reason = reason
         warnings.warn(
             f"compile: {self._title} runs without being compiled: {reason}",
             FallbackWarning,
             stacklevel=_frames_of_our_own(),
         )
+        return _LeftToPython()
 
 
 _compiled: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()

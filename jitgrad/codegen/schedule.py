@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from jitgrad.codegen.lower import Lowered
 from jitgrad.codegen.nests import (
     Compute,
+    ExternalCall,
     Item,
     Loop,
     Opaque,
@@ -75,7 +76,6 @@ class _Scheduler:
         self.holders: dict[tuple[Loop | None, Value], list[Item]] = {}
         self.inputs = set(lowered.graph.inputs)
         self.renamed: dict[Value, Value] = {}
-        self.last_impure: Item | None = None
 
     # -- placing --------------------------------------------------------------------------
 
@@ -160,27 +160,21 @@ class _Scheduler:
         if isinstance(step, Rename):
             reads = [step.source]
             self.renamed[step.out] = step.source
-        elif hasattr(step, "operands"):
+        elif isinstance(step, ExternalCall):
             reads = [o for o in step.operands if isinstance(o, Value)]
         else:
             reads = [step.left, step.right]
         body = self.result.body
         position = self.position_after(reads, None, body)
         node = step.node
-        if node.primitive.impure:
-            # Random draws come in the order in which the user makes them.
-            position = max(position, self.after_last_impure)
-            self.last_impure = item
+        if isinstance(step, ExternalCall):
+            # Last of all: random draws stay in the order in which the user makes them, and no
+            # accumulator is started in one kernel and finished in the next.
+            position = len(body)
         body.insert(position, item)
         for value in node.outputs:
             self.hold(None, value, item)
             self.result.loops_of[value] = Definition((), (), (None,) * value.ndim)
-
-    @property
-    def after_last_impure(self) -> int:
-        if self.last_impure is None:
-            return 0
-        return self.result.body.index(self.last_impure) + 1
 
     # -- choosing -------------------------------------------------------------------------
 

@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from jitgrad.codegen.lower import Lowered
-from jitgrad.codegen.nests import Compute, ExternalCall, Item, Loop, MatrixProduct, Opaque, Rename
+from jitgrad.codegen.nests import (
+    Compute,
+    ExternalCall,
+    Item,
+    Loop,
+    MatrixProduct,
+    Opaque,
+    Rename,
+    Start,
+)
 from jitgrad.codegen.schedule import Schedule
 from jitgrad.ir.graph import Value
 
@@ -107,6 +116,7 @@ class _Use:
     part: int
     item: int
     loops: tuple[Loop, ...]
+    last_item: int = 0
 
 
 def plan(lowered: Lowered, schedule: Schedule) -> Storage:
@@ -114,6 +124,7 @@ def plan(lowered: Lowered, schedule: Schedule) -> Storage:
     storage = Storage(parts=split(schedule))
     made: dict[Value, _Use] = {}
     used: dict[Value, list[_Use]] = {}
+    started: dict[Value, int] = {}
     for part_number, part in enumerate(storage.parts):
         if isinstance(part, ExternalCall):
             here = _Use(part_number, 0, ())
@@ -124,7 +135,7 @@ def plan(lowered: Lowered, schedule: Schedule) -> Storage:
             continue
         for item_number, item in enumerate(part.body):
             for leaf in leaves(item):
-                _note(leaf, part_number, item_number, made, used, storage)
+                _note(leaf, part_number, item_number, made, used, storage, started)
     _choose_buffers(lowered, schedule, storage, made, used)
     _fill_arenas(storage, made, used)
     return storage
@@ -146,12 +157,19 @@ def _note(
     made: dict[Value, _Use],
     used: dict[Value, list[_Use]],
     storage: Storage,
+    started: dict[Value, int],
 ) -> None:
-    if isinstance(leaf, Compute):
+    if isinstance(leaf, Start):
+        started[leaf.statement.out] = item
+    elif isinstance(leaf, Compute):
         here = _Use(part, item, leaf.loops)
-        if made.setdefault(leaf.statement.out, here) is not here:
+        out = leaf.statement.out
+        if out in made:
             # Another piece of it: the memory must be there for all of them.
-            used.setdefault(leaf.statement.out, []).append(here)
+            used.setdefault(out, []).append(here)
+        else:
+            # An accumulator's memory is taken from where its first value is stored.
+            made[out] = _Use(part, started.get(out, item), leaf.loops, item)
         for read in leaf.statement.reads():
             used.setdefault(read.value, []).append(here)
     elif isinstance(leaf, Opaque):
@@ -226,7 +244,8 @@ def _fill_arenas(storage: Storage, made: dict[Value, _Use], used: dict[Value, li
             continue
         if isinstance(storage.parts[origin.part], ExternalCall):
             continue
-        first, last = origin.item, max(last_use.get(value, 0), origin.item)
+        first = origin.item
+        last = max(last_use.get(value, 0), origin.item, origin.last_item)
         if value in inputs_of_renames:
             # Whoever reads the renamed value reads this memory, perhaps later than anyone else.
             last = max(last, _last_through_renames(value, storage, last_use))

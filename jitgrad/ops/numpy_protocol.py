@@ -21,6 +21,7 @@ _OTHER_NAMES = {
     "broadcast_arrays": "broadcast_tensors",
     "conjugate": "clone",
     "copy": "clone",
+    "equal": "eq",
     "expand_dims": "unsqueeze",
     "fabs": "abs",
     "invert": "logical_not",

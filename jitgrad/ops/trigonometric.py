@@ -90,7 +90,7 @@ atan2 = elementwise(
     eager=np.arctan2,
     derivative=partials(
         lambda y, x: x * _inverse_square_length(y, x),
-        lambda y, x: -y * _inverse_square_length(y, x),
+        lambda y, x: -(y * _inverse_square_length(y, x)),
     ),
     template=Template("atan2({y}, {x})", cost=30),
     samples=reals((0.5, 3), (-3, 3)),

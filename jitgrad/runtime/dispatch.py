@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +14,8 @@ from jitgrad.ir.graph import Value
 from jitgrad.ir.walk import active_values
 from jitgrad.runtime.graph_function import GraphFunction
 from jitgrad.runtime.program import Program
-from jitgrad.tensor.modes import modes
+from jitgrad.tensor.inplace import assign
+from jitgrad.tensor.modes import enable_grad, modes, no_grad
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.capture import Captured, ResultLeaf, Source
 from jitgrad.trace.segments import Segment, SegmentTree
@@ -20,6 +23,10 @@ from jitgrad.trace.segments import Segment, SegmentTree
 
 class UnknownBranchError(Exception):
     """A value that was asked for had no known answer: the function must be traced again."""
+
+
+class UnfitMemoryError(Exception):
+    """What is changed in place shares memory with other inputs, or can't be written to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +80,7 @@ class Call:
     def operand(self, source: Source) -> Any:
         """Return what `source` names as a Tensor, or as the Python number it is."""
         found = self.thing(source)
-        if isinstance(found, (Tensor, float, int)):
+        if isinstance(found, Tensor) or type(found) in (float, int):
             return found
         return make_tensor(found if type(found) is np.ndarray else np.asarray(found))
 
@@ -85,16 +92,20 @@ def run_tree(tree: SegmentTree, call: Call, title: str) -> Any:
     ------
     UnknownBranchError
         If the path leads to a value that was never seen; nothing has been changed then.
+    UnfitMemoryError
+        If the function changes inputs in place, and their memory does not allow that.
     """
     values = call.values
     for value, source in tree.inputs.items():
         values[value] = call.operand(source)
+    if tree.writes and share_memory([t._raw for t in values.values() if isinstance(t, Tensor)]):
+        raise UnfitMemoryError
     segment = tree.root
     assert segment is not None
     while True:
         _run_segment(segment, values, title)
         if segment.result is not None:
-            return finish(segment.result, call)
+            return finish(segment.result, call, tree)
         assert segment.demanded is not None
         following = segment.branches.get(_answer(values[segment.demanded], segment.demanded))
         if following is None:
@@ -125,12 +136,31 @@ def _answer(found: Any, value: Value) -> bytes:
     return raw.tobytes()
 
 
-def finish(result: Captured, call: Call) -> Any:
+def share_memory(arrays: Sequence[Any]) -> bool:
+    """Return whether two of these may show the same elements, by whom their memory belongs to."""
+    owners = {id(a if a.base is None else a.base) for a in arrays}
+    return len(owners) < len(arrays) and any(
+        np.may_share_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k]
+    )
+
+
+def finish(result: Captured, call: Call, tree: SegmentTree) -> Any:
     """Carry out what the function did besides computing, and return its result."""
+    for source, _ in result.writes:
+        target = call.thing(source)
+        array = target._raw if isinstance(target, Tensor) else target
+        if not array.flags.writeable:
+            raise UnfitMemoryError
     for source, value in result.writes:
         write_back(call.thing(source), call.values[value])
+    taken = {leaf.content for leaf in result.leaves if leaf.kind in ("value", "array")}
     for source, gradient in result.gradients:
-        call.thing(source)._grad = None if gradient is None else call.values[gradient]
+        new = None if gradient is None else call.values[gradient]
+        if new is not None and (gradient in taken or gradient in tree.inputs):
+            # Each .grad has memory of its own, in which later gradients are added up.
+            new = new.owned_copy()
+        taken.add(gradient)
+        call.thing(source)._grad = new
     assert result.tree is not None
     return unflatten(result.tree, [_leaf(leaf, call) for leaf in result.leaves])
 
@@ -138,7 +168,16 @@ def finish(result: Captured, call: Call) -> Any:
 def _leaf(leaf: ResultLeaf, call: Call) -> Any:
     if leaf.kind == "value":
         return call.values[leaf.content]
+    if leaf.kind == "array":
+        return as_array(call.values[leaf.content]._raw)
+    if leaf.kind == "copy":
+        return copy.copy(leaf.content)
     return call.thing(leaf.content) if leaf.kind == "source" else leaf.content
+
+
+def as_array(raw: Any) -> Any:
+    """Return an array as NumPy would: a scalar where it has no axes."""
+    return raw if raw.ndim else raw[()]
 
 
 def write_back(target: Any, new: Tensor) -> None:
@@ -146,9 +185,14 @@ def write_back(target: Any, new: Tensor) -> None:
     if not isinstance(target, Tensor):
         np.copyto(target, new._raw)
         return
+    recorded = modes.grad and new._requires_grad
+    if target._view is not None:
+        with enable_grad() if recorded else no_grad():
+            assign("an in-place operation", target, new)
+        return
     np.copyto(target._raw, new._raw)
     target._storage.version += 1
-    if modes.grad and new._requires_grad:
+    if recorded:
         target._requires_grad = True
         target._node, target._slot = new._node, new._slot
 

@@ -254,7 +254,10 @@ class ProgramNode(TapeNode):
         returns the gradients' arrays without any detour, None if that is not possible.
     """
 
-    __slots__ = ("arguments", "derivative", "freed", "into_leaves", "kept", "versions")
+    __slots__ = ("arguments", "derivative", "freed", "into_leaves", "kept", "used", "versions")
+
+    # Which outputs got a cotangent has to be seen; what got none becomes zeros here.
+    materialize = False
 
     def __init__(
         self,
@@ -275,21 +278,30 @@ class ProgramNode(TapeNode):
         self.kept = kept
         self.into_leaves = into_leaves
         self.freed = False
+        self.used = 0
 
     def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
         """Return the gradients that the compiled adjoint computes; see `TapeNode`."""
-        if self.freed:
+        arrived = sum([1 << slot for slot, ct in enumerate(cts) if ct is not None])
+        if self.freed or self.used & arrived:
             raise GradientError(
                 "backward: the graph was freed by an earlier backward",
                 why="the values that the compiled function had saved are gone",
                 do="pass retain_graph=True to the earlier call, or compute the output again",
             )
+        cts = [
+            Tensor.zeros_of(spec) if ct is None else ct
+            for ct, spec in zip(cts, self.out_specs, strict=True)
+        ]
         if modes.grad or active_trace() is not None:
             gradients = self._differentiable_gradients(cts)
         else:
             gradients = self._compiled_gradients(cts)
         if not keep:
-            self.free()
+            # Results that were recorded one by one would not need one another either.
+            self.used |= arrived
+            if self.used == (1 << len(cts)) - 1:
+                self.free()
         results = iter(gradients)
         return [next(results) if has else None for has in self.derivative.has_gradient]
 

@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad.core.tree import Tree
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor
+from jitgrad.trace.library import is_immutable, is_library_class
 
 Key = tuple[Any, ...]
 
@@ -35,11 +36,33 @@ class ById:
         return isinstance(other, ById) and other.thing is self.thing
 
 
+class Alike:
+    """A key for an object of which only the class counts, the rest being guarded.
+
+    Parameters
+    ----------
+    kind : type
+        The class.
+    """
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike) and other.kind is self.kind
+
+
 def leaf_key(leaf: Any, dynamic_int: bool = False) -> Any:
     """Return what a program depends on in one leaf of the arguments.
 
     Shape, dtype and ``requires_grad`` of Tensors and arrays; nothing of a Python float; the value
-    of ints, bools, strings and the like; the identity of any other object.
+    of ints, bools, strings and the like; the class of objects whose attributes are guarded; the
+    identity of any other object.
     """
     kind = type(leaf)
     if kind is Tensor:
@@ -50,15 +73,23 @@ def leaf_key(leaf: Any, dynamic_int: bool = False) -> Any:
     if kind is float:
         return float
     if kind is int:
-        return int if dynamic_int else (int, leaf)
+        return int if dynamic_int and -_MOST <= leaf <= _MOST else (int, leaf)
     if kind in _BY_VALUE:
         return (kind, leaf)
-    if isinstance(leaf, np.ndarray):
-        return (leaf.shape, leaf.dtype.num)
-    return ById(leaf)
+    if isinstance(leaf, Tensor):
+        return (kind, leaf.shape, leaf.dtype.num, leaf.requires_grad)
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return (kind, leaf.shape, leaf.dtype.num)
+    if is_immutable(leaf):
+        return (kind, leaf)
+    if callable(leaf) or is_library_class(kind):
+        return ById(leaf)
+    return Alike(kind)
 
 
-_BY_VALUE = frozenset({bool, str, bytes, type(None), type, complex, slice})
+_BY_VALUE = frozenset({bool, str, bytes, type(None), type, complex, slice, range, frozenset})
+# What an int64 holds.
+_MOST = 2**63 - 1
 
 
 def is_static(leaf: Any) -> bool:
@@ -67,9 +98,21 @@ def is_static(leaf: Any) -> bool:
 
 
 def call_key(leaves: Sequence[Any], tree: Tree, dynamic: frozenset[int]) -> Key:
-    """Return the key of a call: its leaves, its structure, and the grad mode."""
+    """Return the key of a call: its leaves, which of them are one, its structure, the grad mode."""
     return (
         modes.grad,
         tree,
+        repeats(leaves),
         *[leaf_key(leaf, k in dynamic) for k, leaf in enumerate(leaves)],
     )
+
+
+def repeats(leaves: Sequence[Any]) -> tuple[int, ...]:
+    """Return for each Tensor or array among `leaves` which is the first one that is the same.
+
+    Empty if all are different ones, as they usually are.
+    """
+    found = [id(x) for x in leaves if isinstance(x, (Tensor, np.ndarray))]
+    if len(found) == len(set(found)):
+        return ()
+    return tuple([found.index(i) for i in found])

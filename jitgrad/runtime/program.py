@@ -21,10 +21,12 @@ from jitgrad.ir.interpret import evaluate_primitive, interpret
 from jitgrad.runtime.build import ArgumentType, Kernel, KernelBuildError, build_kernel
 
 Array = np.ndarray[Any, Any]
-# Bits of ndarray.flags.num: C-contiguous, and writeable.
+# Bits of ndarray.flags.num: C-contiguous, aligned, and writeable.
 _CONTIGUOUS = 0x1
+_ALIGNED = 0x100
 _WRITEABLE = 0x400
-USUAL_LAYOUT = _CONTIGUOUS | _WRITEABLE
+_CACHE_LINE = 64
+USUAL_LAYOUT = _CONTIGUOUS | _ALIGNED | _WRITEABLE
 
 
 @dataclass(eq=False, slots=True)
@@ -66,10 +68,8 @@ class Program:
 
 
 def layout_of(raw: Any) -> int:
-    """Return what of an argument's memory a kernel depends on: contiguous, writeable."""
-    if isinstance(raw, np.ndarray):
-        return raw.flags.num & (_CONTIGUOUS | _WRITEABLE)
-    return -1
+    """Return what of an argument's memory a kernel depends on; see `USUAL_LAYOUT`."""
+    return raw.flags.num & USUAL_LAYOUT if isinstance(raw, np.ndarray) else -1
 
 
 def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
@@ -89,6 +89,8 @@ def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
     Program
         Runs kernels; or the interpreter, with one warning, where a kernel can't be built.
     """
+    if any(not bits & _ALIGNED for bits in layouts if bits >= 0):
+        return _with_aligned_copies(graph, layouts, title)
     start = time.perf_counter()
     layout = dict(zip(graph.inputs, layouts, strict=True))
     try:
@@ -104,6 +106,20 @@ def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
             stacklevel=2,
         )
     program.seconds = time.perf_counter() - start
+    return program
+
+
+def _with_aligned_copies(graph: Graph, layouts: Sequence[int], title: str) -> Program:
+    """Return a program that copies arrays whose elements lie between the places for them."""
+    odd = [bits >= 0 and not bits & _ALIGNED for bits in layouts]
+    usual = [USUAL_LAYOUT if is_odd else b for b, is_odd in zip(layouts, odd, strict=True)]
+    program = make_program(graph, usual, title)
+    run = program.run
+
+    def run_on_copies(*inputs: Any) -> tuple[Any, ...]:
+        return run(*[x.copy() if is_odd else x for x, is_odd in zip(inputs, odd, strict=True)])
+
+    program.run = run_on_copies
     return program
 
 
@@ -142,7 +158,7 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
 def _argument_type(value: Value, layout: dict[Value, int], written: bool) -> ArgumentType:
     if value.spec.weak and value in layout:
         return ArgumentType(float64 if is_floating(value.dtype) else value.dtype, is_scalar=True)
-    flags = layout.get(value, _CONTIGUOUS | _WRITEABLE)
+    flags = layout.get(value, USUAL_LAYOUT)
     order = "C" if flags & _CONTIGUOUS else "A"
     return ArgumentType(value.dtype, value.ndim, order, written or bool(flags & _WRITEABLE))
 
@@ -177,9 +193,9 @@ class _Driver:
         if part.arena_bytes:
             # A pool, not one arena: several threads may run the program at once.
             pool = self.constant("pool", [])
-            nbytes, byte = part.arena_bytes, self.constant("dtype", np.dtype(np.uint8))
+            new_arena = self.constant("new_arena", _new_arena)
             self.lines.append(f"try: arena = {pool}.pop()")
-            self.lines.append(f"except IndexError: arena = empty({nbytes}, {byte})")
+            self.lines.append(f"except IndexError: arena = {new_arena}({part.arena_bytes})")
             arguments.append("arena")
         if part.failures:
             zeros, whole = self.constant("zeros", np.zeros), self.constant("dtype", int64)
@@ -242,6 +258,13 @@ class _Driver:
         return run
 
 
+def _new_arena(nbytes: int) -> Array:
+    """Return memory that begins on a cache line, as its blocks then do."""
+    memory = np.empty(nbytes + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start : start + nbytes]
+
+
 def _raise_failure(failures: Sequence[Failure], number: int) -> None:
     """Raise the error that a kernel found; it numbers them from 1."""
     failure = failures[number - 1]
@@ -256,6 +279,6 @@ def _raise_failure(failures: Sequence[Failure], number: int) -> None:
 
 
 def _row_major(array: Array) -> Array:
-    if array.flags.num & (_CONTIGUOUS | _WRITEABLE) == (_CONTIGUOUS | _WRITEABLE):
+    if array.flags.num & USUAL_LAYOUT == USUAL_LAYOUT:
         return array
     return np.array(array, order="C")

@@ -14,9 +14,9 @@ import numpy as np
 
 from jitgrad.core.tree import LEAF, Tree, unflatten
 from jitgrad.ir.graph import Literal, Value
-from jitgrad.runtime.dispatch import compile_segment, write_back
+from jitgrad.runtime.dispatch import as_array, compile_segment, share_memory, write_back
 from jitgrad.runtime.graph_function import Derivative, ProgramNode
-from jitgrad.runtime.key import is_static
+from jitgrad.runtime.key import is_static, leaf_key
 from jitgrad.runtime.program import USUAL_LAYOUT, layout_of
 from jitgrad.runtime.variant import Variant
 from jitgrad.tensor.modes import modes
@@ -85,7 +85,10 @@ class _Writer:
                 return None
         self.lines.append("c = check(args)")
         self.miss_if("c is None")
+        self.check_identities()
         raws = [self.raw(source) for source in self.sources()]
+        if result.writes:
+            self.check_memory(raws)
         things = [self.thing(source) for source in self.sources()]
         wrt = tuple(
             [
@@ -129,6 +132,29 @@ class _Writer:
         else:
             found = self.variant.tree.constants[source.number]
         return found._grad if source.gradient else found
+
+    def check_identities(self) -> None:
+        """Write the comparison of which of those objects are one that might be."""
+        named = [(f"a{k}", argument) for k, argument in enumerate(self.arguments)]
+        named += [(f"c[{k}]", thing) for k, thing in enumerate(self.captured)]
+        for place in range(len(self.arguments)):
+            name, argument = named[place]
+            for other, thing in named[place + 1 :]:
+                if argument is thing and isinstance(argument, (Tensor, np.ndarray)):
+                    self.miss_if(f"{name} is not {other}")
+                elif type(argument) is type(thing) and leaf_key(argument) == leaf_key(thing):
+                    if isinstance(argument, (Tensor, np.ndarray)):
+                        self.miss_if(f"{name} is {other}")
+
+    def check_memory(self, raws: list[str]) -> None:
+        """Write the check that what is changed in place is shown by nothing else."""
+        arrays = [
+            raw
+            for raw, source in zip(raws, self.sources(), strict=True)
+            if isinstance(_raw_of(self.now(source)), np.ndarray)
+        ]
+        self.bound["share_memory"] = share_memory
+        self.miss_if(f"share_memory(({', '.join(arrays)},))")
 
     def check_argument(self, number: int, argument: Any) -> bool:
         """Write the comparison of one argument; False if it can't be written in a line."""
@@ -247,8 +273,13 @@ class _Writer:
         for leaf in result.leaves:
             if leaf.kind == "value":
                 texts.append(self.value(leaf.content, number))
+            elif leaf.kind == "array":
+                raw = f"{self.value(leaf.content, number)}._raw"
+                texts.append(f"{self.bind('as_array', as_array)}({raw})")
             elif leaf.kind == "source":
                 texts.append(self.thing(leaf.content))
+            elif leaf.kind == "copy":
+                texts.append(f"{self.bind('result', leaf.content)}.copy()")
             else:
                 texts.append(self.bind("result", leaf.content))
         remaining = iter(texts)

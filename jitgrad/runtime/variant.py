@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from jitgrad.trace.environment import Environment
 from jitgrad.trace.segments import SegmentTree
 
@@ -13,9 +16,27 @@ class Variant:
     ----------
     environment : Environment
         What the function reads from outside its arguments, and the guards on it.
+    leaves, captured : sequence
+        The arguments' leaves, and what is read from outside, of the call it is made for.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(
+        self, environment: Environment, leaves: Sequence[Any], captured: Sequence[Any]
+    ) -> None:
         self.environment = environment
+        self.shared = shared_objects(leaves, captured)
         self.tree = SegmentTree()
         self.traces = 0
+
+    def matches(self, leaves: Sequence[Any]) -> tuple[Any, ...] | None:
+        """Return what the function reads from outside if the variant holds for a call, else None."""
+        captured = self.environment.check(leaves)
+        if captured is None or (captured and shared_objects(leaves, captured) != self.shared):
+            return None
+        return captured
+
+
+def shared_objects(leaves: Sequence[Any], captured: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return which leaves of the arguments are read from outside, too, as pairs of numbers."""
+    place = {id(thing): number for number, thing in enumerate(captured)}
+    return [(k, place[id(leaf)]) for k, leaf in enumerate(leaves) if id(leaf) in place]

@@ -71,7 +71,8 @@ def _holds_numpy(data: Any) -> bool:
         data = data[0]
     if isinstance(data, float):  # numpy.float64 is one too and counts as a Python float
         return False
-    return hasattr(data, "dtype")
+    # A Python number that is traced has a dtype, too.
+    return hasattr(data, "dtype") and not getattr(getattr(data, "spec", None), "weak", False)
 
 
 def _unsupported(array: Array) -> DtypeError:

@@ -67,7 +67,7 @@ def as_tensor(data: ArrayLike, dtype: npt.DTypeLike | None = None) -> Tensor:
         With the memory of `data`, if it is an array of that dtype.
     """
     if isinstance(data, Tensor):
-        return _converted(data, dtype)
+        return _converted(data.detach() if data._is_numpy else data, dtype)
     return make_tensor(array_of(data, None if dtype is None else as_dtype(dtype)))
 
 
@@ -90,6 +90,8 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     DtypeError
         If it is no array, or its dtype is not supported.
     """
+    if isinstance(array, Tensor) and array._is_numpy:
+        return array.detach()
     if not isinstance(array, np.ndarray):
         raise DtypeError(
             f"from_numpy: {type(array).__name__} is no NumPy array",

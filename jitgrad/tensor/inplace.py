@@ -13,6 +13,7 @@ from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeE
 from jitgrad.core.primitive import Alias
 from jitgrad.ir.graph import Value
 from jitgrad.ops.cast import convert, stop_gradient
+from jitgrad.ops.creation import clone_primitive
 from jitgrad.ops.index_forms import Advanced, split_index
 from jitgrad.ops.indexing import basic_item, fit_value, put_split
 from jitgrad.ops.slicing import Index, whole_index
@@ -52,6 +53,8 @@ def apply_in_place(
 def _check_writable(operation: str, tensor: Tensor) -> None:
     if not modes.grad or not tensor.requires_grad:
         return
+    if tensor._view is not None:
+        _refuse_reshaped(tensor._view)
     root = tensor._view.base if tensor._view is not None else tensor
     if root._requires_grad and root._node is None:
         what = "a view of a leaf" if root is not tensor else "a leaf"
@@ -82,6 +85,11 @@ def assign(operation: str, tensor: Tensor, new: Tensor) -> None:
     new = convert(new, tensor.dtype)
     if not modes.grad and new._requires_grad:
         new = stop_gradient(new)
+    if new._requires_grad and new._node is None:
+        # With a leaf's history this Tensor would be taken for a leaf itself.
+        new = clone_primitive(new)
+    if trace is not None:
+        new = trace.lift(new)
     _store(operation, tensor, new)
 
 
@@ -110,10 +118,7 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
 
 
 def _check_view(operation: str, view: View, new: Tensor) -> None:
-    trace = active_trace()
-    if trace is not None and any(isinstance(p.lowering, Alias) for p, _ in view.steps):
-        # Whether a reshape shares memory depends on strides, which a trace does not know.
-        trace.refuse("it changes a reshaped Tensor in place")
+    _refuse_reshaped(view)
     if any(primitive.write_view is None for primitive, _ in view.steps):
         raise GradientError(
             f"{operation}: this view can't be changed in place",
@@ -126,6 +131,14 @@ def _check_view(operation: str, view: View, new: Tensor) -> None:
             why="it shares its memory with the Tensor it was detached from",
             do="detach the value too, or change a copy: x.detach().clone()",
         )
+
+
+def _refuse_reshaped(view: View) -> None:
+    """End a trace that changes what was reshaped."""
+    trace = active_trace()
+    if trace is not None and any(isinstance(p.lowering, Alias) for p, _ in view.steps):
+        # Whether a reshape shares memory depends on strides, which a trace does not know.
+        trace.refuse("it changes a reshaped Tensor in place")
 
 
 def _is_detached(view: View | None) -> bool:

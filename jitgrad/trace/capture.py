@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
+import types
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -18,9 +20,11 @@ from jitgrad.core.tree import Tree, flatten
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.interpret import run_nodes
 from jitgrad.ir.walk import active_values
+from jitgrad.ops.cast import cast
 from jitgrad.tensor.tape import TapeNode
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
 from jitgrad.trace.recorder import Recorder, operand_of
+from jitgrad.trace.stand_ins import ArrayStandIn, NumberStandIn, stand_in, strong
 
 
 class CannotCaptureError(BaseException):
@@ -75,8 +79,9 @@ class ResultLeaf:
 
     Parameters
     ----------
-    kind : {"value", "source", "static"}
-        Computed; one of the Tensors it was given or found, unchanged; anything else.
+    kind : {"value", "array", "source", "static", "copy"}
+        Computed; the same, to be returned as a NumPy array; one of the objects that it was given
+        or found, unchanged; anything that never changes; an array that no input changes.
     content : Value, Source or object
         Accordingly.
     """
@@ -132,11 +137,14 @@ class Capture(Recorder):
     ----------
     sources : dict
         Number of each object outside the arguments that may become an input, by its ``id``.
+    objects : set of int
+        ``id`` of every object that the function reads from outside.
     """
 
-    def __init__(self, sources: dict[int, int]) -> None:
+    def __init__(self, sources: dict[int, int], objects: Set[int] = frozenset()) -> None:
         super().__init__()
         self.sources = sources
+        self.objects = objects
         self.captured = Captured(nodes=self.builder.nodes)
         self.known: dict[Value, Any] = {}
         self._run_up_to = 0
@@ -147,6 +155,9 @@ class Capture(Recorder):
         self._shadows: dict[int, Tensor] = {}
         self._alive: list[Any] = []
         self._first_values: dict[int, tuple[Source, Tensor, Any, Tensor]] = {}
+        self._objects: dict[int, Source] = {}
+        # Whether an operator on Python numbers is being recorded, which gives a number again.
+        self.among_numbers = False
 
     # -- recording ------------------------------------------------------------------------
 
@@ -162,6 +173,9 @@ class Capture(Recorder):
         if self._going_back is not None:
             location = self._locations.get(self._going_back.number, location)
         operands = tuple(map(operand_of, raws))
+        if not self.among_numbers and primitive is not cast and _all_weak(operands):
+            # jitgrad's functions make Tensors of numbers; Python's operators don't.
+            return self.evaluate(primitive, tuple(map(_strong_raw, raws)), params)
         adjoint = self._going_back is not None
         return self.builder.emit(primitive, operands, params, location, adjoint)
 
@@ -184,7 +198,7 @@ class Capture(Recorder):
     # -- inputs ---------------------------------------------------------------------------
 
     def add_input(self, tensor: Tensor, source: Source, name: str = "") -> Tensor:
-        """Return what stands for a Tensor from outside; equal Tensors get one stand-in."""
+        """Return what stands for a Tensor from outside; the same Tensor gets the same thing."""
         held = self._shadows.get(id(tensor))
         if held is not None:
             return held
@@ -201,13 +215,31 @@ class Capture(Recorder):
         self._first_values[id(shadow)] = (source, shadow, value, tensor)
         return shadow
 
+    def add_array(self, array: Any, source: Source, name: str = "") -> Tensor:
+        """Return what stands for a NumPy array or scalar given as argument."""
+        held = self._shadows.get(id(array))
+        if held is None:
+            if isinstance(array, np.ndarray) and type(array) is not np.ndarray:
+                raise CannotCaptureError(f"it is given a {type(array).__name__}")
+            tensor = self.add_input(Tensor(np.asarray(array)), source, name)
+            held = self._shadows[id(array)] = stand_in(tensor, ArrayStandIn)
+            self._alive.append(array)
+        return held
+
     def add_number(self, number: float, source: Source, name: str = "") -> Tensor:
         """Return what stands for a Python number given as argument."""
         spec = operand_of(number).spec
         value = Value(spec, name)
         self.captured.inputs[value] = source
         self.known[value] = number
-        return make_tensor(value)
+        held = stand_in(make_tensor(value), NumberStandIn)
+        self._first_values[id(held)] = (source, held, value, held)
+        return held
+
+    def add_object(self, thing: Any, source: Source) -> Any:
+        """Return `thing`, noting that it may be returned as it is."""
+        self._objects[id(thing)] = source
+        return thing
 
     def lift(self, tensor: Any) -> Any:
         """Return what stands for `tensor` here: itself, an input, or a constant."""
@@ -260,13 +292,18 @@ class Capture(Recorder):
         if all(c.value is not value for c in self.captured.cuts):
             self.captured.cuts.append(cut)
         if not isinstance(self.known[value], np.ndarray):
-            return array.astype(value.dtype)
-        return array.copy()
+            array = array.astype(value.dtype)
+        array = array.copy()
+        # What the user wrote to it would not reach the Tensor that it shows.
+        array.flags.writeable = False
+        return array
 
     def load_gradient(self, shadow: Tensor) -> None:
         """Give a stand-in the ``.grad`` that the Tensor it stands for has."""
         source, _, _, tensor = self._first_values[id(shadow)]
         shadow._grad = None
+        if tensor._leaf is not None and tensor._leaf.hooks:
+            raise CannotCaptureError("it carries gradients to a Tensor with hooks")
         if tensor._grad is not None:
             gradient_source = Source(source.kind, source.number, gradient=True)
             shadow._grad = self.add_input(tensor._grad, gradient_source)
@@ -286,10 +323,14 @@ class Capture(Recorder):
         captured.leaves = [self._result_leaf(leaf, active) for leaf in leaves]
         for source, shadow, first, tensor in self._first_values.values():
             if shadow._raw is not first and source.kind != "constant":
+                if shadow._raw.spec != first.spec:
+                    raise CannotCaptureError("it gives a Tensor another shape or dtype in place")
+                if tensor._requires_grad and not shadow._requires_grad:
+                    raise CannotCaptureError("it takes a Tensor's history away in place")
                 captured.writes.append((source, shadow._raw))
             elif shadow._requires_grad != tensor._requires_grad:
                 raise CannotCaptureError("it changes requires_grad of a Tensor it was given")
-            if shadow._grad is not UNREAD:
+            if shadow._grad is not UNREAD and shadow is not tensor:
                 self._note_gradient(source, shadow, tensor)
         return captured
 
@@ -305,7 +346,7 @@ class Capture(Recorder):
 
     def _result_leaf(self, leaf: Any, active: set[Value]) -> ResultLeaf:
         if not isinstance(leaf, Tensor):
-            return ResultLeaf("static", leaf)
+            return self._other_leaf(leaf)
         tensor = self.lift(leaf)
         first = self._first_values.get(id(tensor))
         if first is not None and first[0].kind != "constant":
@@ -314,13 +355,42 @@ class Capture(Recorder):
             tensor._view.refresh(tensor)
         if tensor._requires_grad and tensor._raw not in active:
             raise CannotCaptureError("its result requires the gradient of a Tensor made inside it")
-        return ResultLeaf("value", tensor._raw)
+        is_array = isinstance(leaf, ArrayStandIn)
+        return ResultLeaf("array" if is_array else "value", tensor._raw)
+
+    def _other_leaf(self, leaf: Any) -> ResultLeaf:
+        if id(leaf) in self.sources:
+            return ResultLeaf("source", Source("captured", self.sources[id(leaf)]))
+        if id(leaf) in self._objects:
+            return ResultLeaf("source", self._objects[id(leaf)])
+        if isinstance(leaf, (np.ndarray, set)):
+            return ResultLeaf("copy", leaf)
+        if isinstance(leaf, _NEVER_CHANGING) or id(leaf) in self.objects:
+            return ResultLeaf("static", leaf)
+        raise CannotCaptureError(f"it returns a {type(leaf).__name__} that it makes itself")
+
+
+_NEVER_CHANGING = (
+    bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type, slice, range,
+    frozenset, np.generic, np.dtype, enum.Enum, types.ModuleType, types.BuiltinFunctionType,
+)  # fmt: skip
+
+
+def _all_weak(operands: Sequence[Any]) -> bool:
+    """Return whether all operands are Python numbers, and one of them is not a constant."""
+    values = [o for o in operands if isinstance(o, Value)]
+    return bool(values) and all(o.spec.weak for o in operands)
+
+
+def _strong_raw(raw: Any) -> Any:
+    return strong(make_tensor(raw))._raw if isinstance(raw, Value) else raw
 
 
 def capture(
     function: Callable[..., Any],
     make_arguments: Callable[[Capture], tuple[Sequence[Any], dict[str, Any]]],
     sources: dict[int, int],
+    objects: Set[int] = frozenset(),
 ) -> Captured:
     """Run `function` once and return what it did.
 
@@ -330,7 +400,7 @@ def capture(
         The user's function.
     make_arguments : callable
         Given the trace, returns the arguments: stand-ins for Tensors, the others as they are.
-    sources : dict
+    sources, objects : dict, set
         As of `Capture`.
 
     Returns
@@ -343,8 +413,13 @@ def capture(
     CannotCaptureError
         If it does something that can't be captured.
     """
-    trace = Capture(sources)
-    args, kwargs = make_arguments(trace)
+    trace = Capture(sources, objects)
+    arguments = make_arguments(trace)
+    leaves, tree = flatten(arguments)
+    args, kwargs = arguments
     with tracing(trace):
         result = function(*args, **kwargs)
+        after, tree_after = flatten(arguments)
+        if tree_after != tree or any(a is not b for a, b in zip(leaves, after, strict=True)):
+            raise CannotCaptureError("it changes a list or dict among its arguments")
         return trace.finish(result)

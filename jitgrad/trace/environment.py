@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.core import dtypes
+from jitgrad.core.dtypes import get_default_dtype
 from jitgrad.trace.capture import Source
 from jitgrad.trace.guards import compile_guards, first_failure
 from jitgrad.trace.reads import Guard, scan
+from jitgrad.trace.rollback import Snapshot
 
 
 class Environment:
@@ -32,8 +35,21 @@ class Environment:
 
     def __init__(self, function: Callable[..., Any], leaves: Sequence[Any]) -> None:
         self._reads = scan(function, leaves)
+        # What dtype Python's floats get is decided while tracing.
+        self._reads.roots["dtypes"] = dtypes
+        default = Guard("is", "dtypes._default_float", get_default_dtype(), "the default dtype")
+        self._reads.guards.append(default)
         self.unguardable = self._reads.unguardable
         self.check = compile_guards(self._reads)
+
+    @property
+    def objects(self) -> set[int]:
+        """The ``id`` of everything that the function reads from outside."""
+        return {id(thing) for thing in self._reads.objects}
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of what the function reads, to be compared and restored."""
+        return Snapshot(self._reads)
 
     def guard_contents(self, used: Iterable[int], captured: Sequence[Any]) -> None:
         """Check the elements of captured arrays that the trace did not take as inputs.

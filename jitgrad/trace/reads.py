@@ -212,8 +212,10 @@ class _Scanner:
         self.guard("is", path, module, description)
         if is_library_module(module):
             return
-        for name in sorted(self.names & vars(module).keys()):
-            self.visit(getattr(module, name), f"{path}.{name}", f"{description}.{name}")
+        for name in sorted(self.names):
+            self.reads.stored.append((vars(module), name))
+            if name in vars(module):
+                self.visit(vars(module)[name], f"{path}.{name}", f"{description}.{name}")
 
     def visit_class(self, cls: type, path: str, description: str) -> None:
         self.guard("is", path, cls, description)
@@ -244,6 +246,7 @@ class _Scanner:
         wrapped = getattr(thing, "__wrapped__", None)
         if wrapped is not None:
             self.visit(wrapped, f"{path}.__wrapped__", description)
+            self.visit_own_attributes(thing, path, description)
             return
         keeps_state = any(is_state_holder(base) for base in cls.__mro__)
         if keeps_state:
@@ -261,9 +264,18 @@ class _Scanner:
                     self.guard("missing", f"{path}.__dict__", name, f"{description}.{name}")
         elif library and not is_jitgrad_file(_file_of(cls)):
             self.give_up(f"it uses {description}, a {cls.__name__} whose state can't be checked")
-        for name in _slots(cls):
+        for name in slots_of(cls):
             if (name in self.names or every) and hasattr(thing, name):
                 self.visit(getattr(thing, name), f"{path}.{name}", f"{description}.{name}")
+
+    def visit_own_attributes(self, thing: Any, path: str, description: str) -> None:
+        """Visit the attributes that the user has given to a function."""
+        for name in sorted(self.names):
+            if name.startswith("_"):
+                continue
+            if name in vars(thing):
+                where = f"{path}.__dict__[{name!r}]"
+                self.visit(vars(thing)[name], where, f"{description}.{name}")
 
     # -- code -----------------------------------------------------------------------------
 
@@ -289,6 +301,7 @@ class _Scanner:
             self.visit(content, where, f"closure variable `{name}`")
         if library:
             return
+        self.visit_own_attributes(function, path, description)
         for number, default in enumerate(function.__defaults__ or ()):
             self.visit(default, f"{path}.__defaults__[{number}]", f"a default of {description}")
         for name, default in (function.__kwdefaults__ or {}).items():
@@ -361,7 +374,8 @@ def _file_of(cls: type) -> str:
     return getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
 
 
-def _slots(cls: type) -> Iterator[str]:
+def slots_of(cls: type) -> Iterator[str]:
+    """Yield the names of the attributes that instances keep outside their ``__dict__``."""
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())
         yield from (slots,) if isinstance(slots, str) else slots

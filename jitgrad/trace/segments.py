@@ -78,6 +78,8 @@ class SegmentTree:
         Arrays that the function makes and that depend on nothing.
     differentiable : set of Value
         Inputs that require a gradient.
+    draws, writes : bool
+        Whether random numbers are drawn, and whether inputs are changed in place, on some path.
     """
 
     inputs: dict[Value, Source] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class SegmentTree:
     paths: int = 0
     constants: list[Any] = field(default_factory=list)
     differentiable: set[Value] = field(default_factory=set)
+    draws: bool = False
+    writes: bool = False
 
     def in_order(self) -> list[Segment]:
         """Return every segment, each before those that follow it."""
@@ -134,6 +138,8 @@ class SegmentTree:
             for value in _result_values(segment.result):
                 path.export_to_later(value, previous)
         self.paths += 1
+        self.draws |= any(node.primitive.impure for node in captured.nodes)
+        self.writes |= bool(captured.writes)
 
 
 class _Path:
@@ -239,7 +245,7 @@ class _Path:
 
 
 def _result_values(result: Captured) -> list[Value]:
-    values = [leaf.content for leaf in result.leaves if leaf.kind == "value"]
+    values = [leaf.content for leaf in result.leaves if leaf.kind in ("value", "array")]
     values += [value for _, value in result.writes]
     values += [value for _, value in result.gradients if value is not None]
     return values_of(values)

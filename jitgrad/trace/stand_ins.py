@@ -19,7 +19,7 @@ import numpy as np
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import DType, get_default_dtype, is_supported
 from jitgrad.core.tree import flatten, map_tree
-from jitgrad.ops.cast import convert
+from jitgrad.ops.cast import cast, convert
 from jitgrad.ops.numpy_protocol import apply_function, apply_ufunc
 from jitgrad.tensor.inplace import assign
 from jitgrad.tensor.tensor import Tensor
@@ -48,6 +48,8 @@ _METHODS = (
 
 class StandIn(Tensor):
     """Base of what is not a Tensor to the user."""
+
+    _is_numpy = True
 
 
 class NumberStandIn(StandIn):
@@ -146,12 +148,12 @@ def strong(tensor: Any) -> Any:
     """Return a Python number that is traced as the Tensor that jitgrad makes of one."""
     if not isinstance(tensor, Tensor) or not tensor.spec.weak:
         return tensor
-    return convert(tensor, get_default_dtype() if tensor.dtype.kind == "f" else tensor.dtype)
+    return cast(tensor, dtype=get_default_dtype() if tensor.dtype.kind == "f" else tensor.dtype)
 
 
 def _as_array(number: Tensor) -> Any:
     """Return a number as NumPy takes it where it meets no array: of 64 bits."""
-    return _marked(convert(number, number.dtype))
+    return _marked(cast(number, dtype=number.dtype))
 
 
 def _as_array_if_number(thing: Any) -> Any:
@@ -356,8 +358,13 @@ def _number_operator(name: str, reflected: bool) -> Callable[..., Any]:
             return other * self.item() if "mul" in name else NotImplemented
         if isinstance(other, (np.ndarray, np.generic, ArrayStandIn)):
             return ufunc(other, self) if reflected else ufunc(self, other)  # type: ignore[misc]
-        result = usual(self, other)
-        if isinstance(result, Tensor) and result.spec.weak:
+        trace: Any = active_trace()
+        before, trace.among_numbers = trace.among_numbers, True
+        try:
+            result = usual(self, other)
+        finally:
+            trace.among_numbers = before
+        if type(result) is Tensor and result.spec.weak:
             result.__class__ = NumberStandIn
         return result
 
@@ -369,9 +376,15 @@ def _number_unary(name: str) -> Callable[..., Any]:
     usual = getattr(Tensor, name, None)
 
     def method(self: Any) -> Any:
-        result = self if usual is None else usual(self)
-        if result is not self:
-            result.__class__ = NumberStandIn
+        if usual is None:
+            return self
+        trace: Any = active_trace()
+        before, trace.among_numbers = trace.among_numbers, True
+        try:
+            result = usual(self)
+        finally:
+            trace.among_numbers = before
+        result.__class__ = NumberStandIn
         return result
 
     return method

@@ -46,9 +46,9 @@ class Split:
 def split(joint: Joint) -> Split:
     """Cut the joint graph in two.
 
-    The adjoint computes views, fills and short chains of cheap elementwise operations again;
-    results of reductions, contractions, transcendental functions and everything else it needs
-    are kept.
+    The adjoint computes views, fills and short chains of cheap elementwise operations again, where
+    that does not mean to keep more; results of reductions, contractions, transcendental functions
+    and everything else it needs are kept.
 
     Examples
     --------
@@ -96,34 +96,61 @@ class _Choice:
         """Make `value` available to the adjoint."""
         if value in self.saved or value in self.again:
             return
-        node = self.makers.get(value)
-        # What only moves elements is never kept itself: what it moves may serve others, too.
-        moves = node is not None and isinstance(node.primitive.lowering, (IndexMap, Alias, Fill))
-        kept = value in self.outputs or self.chain_cost(value, {}) > _CHEAP_CHAIN
-        if node is None or (kept and not moves):
+        roots = self.roots_of(value)
+        # What is there anyway costs nothing; else the fewer bytes are kept, here or further back.
+        if roots is None or sum(map(self.price, roots)) > self.price(value):
             self.saved[value] = None
             return
-        self.again.add(value)
-        for operand in node.value_inputs():
-            self.provide(operand)
+        self.compute_again(value, roots)
 
-    def chain_cost(self, value: Value, seen: dict[Value, int]) -> int:
-        """Return what computing `value` from what is there costs, capped above the limit."""
-        if value in seen:
-            return 0
-        node = self.makers.get(value)
-        if node is None or value in self.saved:
-            return 0
-        lowering = node.primitive.lowering
-        if isinstance(lowering, Template) and lowering.cost <= _CHEAP:
-            own = lowering.cost
-        elif isinstance(lowering, (IndexMap, Alias, Fill)):
-            own = 0
-        else:
-            return _CHEAP_CHAIN + 1
-        seen[value] = own
-        for operand in node.value_inputs():
-            own += self.chain_cost(operand, seen)
-            if own > _CHEAP_CHAIN:
-                break
-        return own
+    def compute_again(self, value: Value, roots: set[Value]) -> None:
+        """Let the adjoint compute `value` from `roots`, which are kept."""
+        if value in roots:
+            self.saved[value] = None
+        elif value not in self.saved and value not in self.again:
+            self.again.add(value)
+            for operand in self.makers[value].value_inputs():
+                self.compute_again(operand, roots)
+
+    def is_there(self, value: Value) -> bool:
+        """Return whether `value` is in memory whatever is decided."""
+        return value not in self.makers or value in self.outputs or value in self.saved
+
+    def price(self, value: Value) -> int:
+        """Return how many bytes keeping `value` takes."""
+        return 0 if self.is_there(value) else value.spec.size * value.dtype.itemsize
+
+    def roots_of(self, value: Value) -> set[Value] | None:
+        """Return the values from which a short chain of cheap operations computes `value`.
+
+        None if there is no such chain: it is there anyway, or is too expensive itself.
+        """
+        if self.is_there(value):
+            return None
+        roots: set[Value] = set()
+        seen = {value}
+        waiting, total = [value], 0
+        while waiting:
+            current = waiting.pop()
+            cost = None if self.is_there(current) else _cost_again(self.makers[current])
+            if cost is None:
+                if current is value:
+                    return None
+                roots.add(current)
+                continue
+            total += cost
+            if total > _CHEAP_CHAIN:
+                return None
+            for operand in self.makers[current].value_inputs():
+                if operand not in seen:
+                    seen.add(operand)
+                    waiting.append(operand)
+        return roots
+
+
+def _cost_again(node: Node) -> int | None:
+    """Return what computing the node again costs an element; None if it is to be kept."""
+    lowering = node.primitive.lowering
+    if isinstance(lowering, Template) and lowering.cost <= _CHEAP:
+        return lowering.cost
+    return 0 if isinstance(lowering, (IndexMap, Alias, Fill)) else None

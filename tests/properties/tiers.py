@@ -76,54 +76,64 @@ def run(function: Callable[..., Any], program: Program, arguments: Sequence[Any]
     return Outcome(arrays, after, [None if g is None else g.numpy() for g in found])
 
 
-def interpreted(program: Program) -> Outcome:
-    """Run the captured graph and its adjoint on the interpreter, each pass verified."""
-    stand_ins: list[Any] = []
+def captured_graph(program: Program) -> tuple[Graph, list[Any], int]:
+    """Return the graph of a program, what it is to be run on, and how many outputs it has.
+
+    After these its outputs are the arguments, as they are when the program ends.
+    """
     given = tensors_of(program, program.arguments)
 
     def make_arguments(trace: Any) -> tuple[list[Any], dict[str, Any]]:
-        for number, argument in enumerate(given):
-            source, name = Source("argument", number), program.parameters[number]
-            add = trace.add_number if isinstance(argument, float) else trace.add_input
-            stand_ins.append(add(argument, source, name))
-        return stand_ins, {}
+        return [
+            (trace.add_number if isinstance(argument, float) else trace.add_input)(
+                argument, Source("argument", number), name
+            )
+            for number, (argument, name) in enumerate(zip(given, program.parameters, strict=True))
+        ], {}
 
     captured = capture(program.function(), make_arguments, {})
     by_source = {source: value for value, source in captured.inputs.items()}
-    written = dict(captured.writes)
+    final = {**by_source, **dict(captured.writes)}
     outputs = [
-        leaf.content if isinstance(leaf.content, Value) else by_source[leaf.content]
+        leaf.content if isinstance(leaf.content, Value) else final[leaf.content]
         for leaf in captured.leaves
     ]
-    # A Tensor that was changed in place and is returned is returned as it is then.
-    outputs = [
-        written.get(leaf.content, value) if leaf.kind == "source" else value
-        for leaf, value in zip(captured.leaves, outputs, strict=True)
-    ]
-    inputs = [by_source[Source("argument", k)] for k in range(len(given))]
-    afterwards = [
-        written.get(Source("argument", k), value)
-        for k, value in enumerate(inputs)
-        if not isinstance(given[k], float)
-    ]
-    constants = [s for s in by_source if s.kind == "constant"]
-    arguments = [
-        *(a if isinstance(a, float) else a.copy() for a in program.arguments),
-        *(captured.constants[s.number] for s in constants),
-    ]
+    sources = [Source("argument", k) for k in range(len(given))]
+    afterwards = [final[s] for s in sources if not isinstance(given[s.number], float)]
+    constants = [source for source in by_source if source.kind == "constant"]
     graph = verify(
         Graph(
-            (*inputs, *(by_source[s] for s in constants)),
+            tuple([by_source[source] for source in (*sources, *constants)]),
             tuple(captured.nodes),
             (*outputs, *afterwards),
         )
     )
+    arguments = [a if isinstance(a, float) else a.copy() for a in program.arguments]
+    arguments += [captured.constants[source.number] for source in constants]
+    return graph, arguments, len(outputs)
+
+
+def interpreted(program: Program) -> Outcome:
+    """Run the captured graph and its adjoint on the interpreter, each pass verified."""
+    graph, arguments, count = captured_graph(program)
     results = list(map(np.asarray, interpret(graph, arguments)))
     tidy = interpret(verify(simplify(graph)), arguments)
     for plain, simplified in zip(results, tidy, strict=True):
         np.testing.assert_allclose(simplified, plain, rtol=1e-6, atol=1e-6)
-    gradients = _interpreted_gradients(program, graph, arguments, len(outputs))
-    return Outcome(results[: len(outputs)], results[len(outputs) :], gradients)
+    gradients = _interpreted_gradients(program, graph, arguments, count)
+    return Outcome(results[:count], results[count:], gradients)
+
+
+def differentiated_outputs(
+    graph: Graph, wrt: list[Value], count: int
+) -> list[tuple[int, Value]]:
+    """Return those of the first `count` outputs that have a cotangent, with their numbers."""
+    active = active_values(graph.nodes, wrt)
+    return [
+        (k, v)
+        for k, v in enumerate(graph.outputs[:count])
+        if isinstance(v, Value) and v in active and is_floating(v.dtype)
+    ]
 
 
 def _interpreted_gradients(
@@ -132,10 +142,7 @@ def _interpreted_gradients(
     """Return the gradients that the two halves of the joint graph compute."""
     wrt = [graph.inputs[k] for k in program.differentiated]
     graph = simplify(graph)
-    active = active_values(graph.nodes, wrt)
-    outputs = list(enumerate(graph.outputs[:count]))
-    numbered = [(k, v) for k, v in outputs if isinstance(v, Value) and v in active]
-    numbered = [(k, v) for k, v in numbered if is_floating(v.dtype)]
+    numbered = differentiated_outputs(graph, wrt, count)
     if not numbered:
         return [None] * len(wrt)
     joint = adjoint(graph, wrt, [v for _, v in numbered])

@@ -1,0 +1,95 @@
+"""Measuring: variants take turns, so that whatever else the machine does hits all of them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.workload import Call
+
+_LONGEST_TURN = 100_000  # calls
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long one variant took.
+
+    Parameters
+    ----------
+    seconds : list of float
+        Seconds a call, for each round.
+    cores : float
+        Processor time spent by all threads of the process, in units of the time that passed.
+    """
+
+    seconds: list[float]
+    cores: float
+
+    @property
+    def minimum(self) -> float:
+        """Seconds a call in the best round."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        """Seconds a call in the middle round."""
+        return median(self.seconds)
+
+    def ratio_to(self, other: Timing) -> float:
+        """Return the median over the rounds of how many times longer this took than `other`."""
+        pairs = zip(self.seconds, other.seconds, strict=True)
+        return median(own / reference for own, reference in pairs)
+
+
+def interleave(calls: Sequence[Call], rounds: int, turn: float) -> list[Timing]:
+    """Time `calls` in turns: each once, then each again.
+
+    Parameters
+    ----------
+    calls : sequence of callable
+        What to time; each has been called before, so that nothing is compiled now.
+    rounds : int
+        How often each has its turn.
+    turn : float
+        About how many seconds a turn lasts; a slow call is made once.
+
+    Returns
+    -------
+    list of Timing
+        In the order of `calls`.
+    """
+    counts = [_calls_a_turn(call, turn) for call in calls]
+    seconds: list[list[float]] = [[] for _ in calls]
+    processor = [0.0 for _ in calls]
+    # Collections stay on, as in users' programs, but need not look through the libraries' objects.
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(rounds):
+            for k, (call, count) in enumerate(zip(calls, counts, strict=True)):
+                call()  # untimed: brings back to the caches what the others displaced
+                cpu, began = time.process_time(), time.perf_counter()
+                for _ in range(count):
+                    call()
+                passed = time.perf_counter() - began
+                processor[k] += time.process_time() - cpu
+                seconds[k].append(passed / count)
+    finally:
+        gc.unfreeze()
+    spent = [sum(one) * count for one, count in zip(seconds, counts, strict=True)]
+    return [
+        Timing(one, used / passed if passed else 0.0)
+        for one, used, passed in zip(seconds, processor, spent, strict=True)
+    ]
+
+
+def _calls_a_turn(call: Call, turn: float) -> int:
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - began)
+    return min(max(int(turn / max(best, 1e-9)), 1), _LONGEST_TURN)

@@ -1,0 +1,127 @@
+"""The ways in which a workload is computed: those of each peer that is installed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.workload import Array, Call, Workload
+
+# What a peer is called, and what must be installed for it.
+PEERS = {
+    "jitgrad": "jitgrad",
+    "jax": "jax",
+    "torch": "torch",
+    "torch_compile": "torch",
+    "autograd": "autograd",
+    "numpy": "numpy",
+    "hand": "numba",
+}
+TITLES = {
+    "jitgrad": "jitgrad",
+    "jax": "JAX",
+    "torch": "PyTorch",
+    "torch_compile": "torch.compile",
+    "autograd": "autograd",
+    "numpy": "NumPy by hand",
+    "hand": "Numba by hand",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to compute a workload.
+
+    Parameters
+    ----------
+    peer : str
+        A key of `PEERS`.
+    style : str
+        A way to call the peer; ``""`` for the usual one.
+    """
+
+    peer: str
+    style: str = ""
+
+    @property
+    def name(self) -> str:
+        """What ``--first-call`` and JSON files call it."""
+        return f"{self.peer}:{self.style}" if self.style else self.peer
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return f"{TITLES[self.peer]}, {self.style}" if self.style else TITLES[self.peer]
+
+    def make(self, workload: Workload, arrays: tuple[Array, ...]) -> Call:
+        """Return what is timed; nothing has been called yet."""
+        if self.peer in workload.by_hand:
+            function = workload.by_hand[self.peer]()
+            return lambda: function(*arrays)
+        peer = importlib.import_module(f"bench.peers.with_{self.peer}")
+        function = workload.define(getattr(peer, "operations", peer))
+        made: Call = peer.STYLES[self.style](function, workload.wrt, arrays)
+        return made
+
+
+def missing(peers: Iterable[str]) -> dict[str, str]:
+    """Return those of `peers` that can't be used, each with what would have to be installed."""
+    return {peer: PEERS[peer] for peer in peers if importlib.util.find_spec(PEERS[peer]) is None}
+
+
+def versions(peers: Iterable[str]) -> dict[str, str]:
+    """Return the versions of what `peers` need."""
+    return {PEERS[peer]: _version(PEERS[peer]) for peer in peers}
+
+
+def _version(module: str) -> str:
+    try:
+        return importlib.metadata.version(module)
+    except importlib.metadata.PackageNotFoundError:  # a source tree that is not installed
+        return str(getattr(importlib.import_module(module), "__version__", "?"))
+
+
+def variants_of(workload: Workload, peers: Iterable[str]) -> list[Variant]:
+    """Return the ways in which `peers` compute `workload`."""
+    found = []
+    for peer in peers:
+        if peer in ("numpy", "hand"):
+            found += [Variant(peer)] if peer in workload.by_hand else []
+            continue
+        styles = importlib.import_module(f"bench.peers.with_{peer}").STYLES
+        found += [Variant(peer, style) for style in workload.styles if style in styles]
+    return found
+
+
+def as_arrays(result: Any) -> list[Array]:
+    """Return the numbers and arrays of a variant's result, in order, as NumPy arrays."""
+    if isinstance(result, (tuple, list)):
+        return [array for part in result for array in as_arrays(part)]
+    if hasattr(result, "detach"):
+        result = result.detach().numpy()
+    return [np.asarray(result)]
+
+
+def largest_difference(found: list[Array], expected: list[Array]) -> float:
+    """Return by how much two results differ, relative to the largest element of each array.
+
+    Raises
+    ------
+    ValueError
+        If they are not of the same shapes.
+    """
+    shapes, wanted = [array.shape for array in found], [array.shape for array in expected]
+    if shapes != wanted:
+        raise ValueError(f"results of shapes {shapes} and {wanted}")
+    worst = 0.0
+    for own, other in zip(found, expected, strict=True):
+        scale = float(np.max(np.abs(other), initial=0.0)) or 1.0
+        distance = np.max(np.abs(own.astype(np.float64) - other.astype(np.float64)), initial=0.0)
+        worst = max(worst, float(distance) / scale)
+    return worst

@@ -1,0 +1,68 @@
+"""What is measured: a function with its inputs, defined once for all peers."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import bench.workloads
+
+Array = np.ndarray[Any, Any]
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workload:
+    """A function to evaluate, or to evaluate with its gradient.
+
+    Parameters
+    ----------
+    name : str
+        For ``--only``.
+    title : str
+        For tables.
+    sizes, tiny : tuple of int
+        What `inputs` is given when measuring, and in the tests.
+    inputs : callable
+        Takes a random generator and sizes; returns the arguments as NumPy arrays.
+    define : callable
+        Takes a module with a library's operations, as those in `bench.peers`; returns the function,
+        written with these. It returns a number, unless nothing is differentiated.
+    wrt : tuple of int
+        Positions of the arguments to differentiate by; empty for the value alone.
+    by_hand : dict
+        For ``"numpy"`` and ``"hand"`` (Numba): a function without parameters that returns one
+        taking `inputs` as arrays, returning the value and a tuple of gradients (the value alone if
+        `wrt` is empty). Imports and decorators of Numba stay inside.
+    styles : tuple of str
+        Which ways to call a library: ``""`` is its usual one; others where a peer has them.
+    """
+
+    name: str
+    title: str
+    sizes: tuple[int, ...]
+    tiny: tuple[int, ...]
+    inputs: Callable[..., tuple[Array, ...]]
+    define: Callable[[ModuleType], Callable[..., Any]]
+    wrt: tuple[int, ...] = ()
+    by_hand: Mapping[str, Callable[[], Callable[..., Any]]] = field(default_factory=dict)
+    styles: tuple[str, ...] = ("",)
+
+    def make_inputs(self, tiny: bool = False) -> tuple[Array, ...]:
+        """Return the arguments, the same ones at every call."""
+        return self.inputs(np.random.default_rng(0), *(self.tiny if tiny else self.sizes))
+
+
+def all_workloads() -> dict[str, Workload]:
+    """Return the workloads by name: what the files of `bench.workloads` list in ``WORKLOADS``."""
+    found: dict[str, Workload] = {}
+    for module in pkgutil.iter_modules(bench.workloads.__path__):
+        content = importlib.import_module(f"bench.workloads.{module.name}")
+        found.update({workload.name: workload for workload in content.WORKLOADS})
+    return found

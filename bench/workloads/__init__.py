@@ -1,0 +1,1 @@
+"""One file for each family of workloads; what its ``WORKLOADS`` lists is measured."""

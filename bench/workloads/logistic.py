@@ -1,0 +1,73 @@
+"""Logistic regression: two passes over a matrix that fits no cache, and a vector in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bench.workload import Array, Workload
+
+
+def _inputs(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, ...]:
+    x = rng.normal(size=(rows, columns))
+    y = (rng.random(rows) < 0.5).astype(np.float64)
+    return x, y, 0.1 * rng.normal(size=columns), np.array(0.1)
+
+
+def _define(ops: ModuleType) -> Callable[..., Any]:
+    def loss(x: Any, y: Any, w: Any, b: Any) -> Any:
+        return ops.binary_cross_entropy_with_logits(ops.matmul(x, w) + b, y)
+
+    return loss
+
+
+def _by_numpy() -> Callable[..., Any]:
+    def value_and_gradients(x: Array, y: Array, w: Array, b: Array) -> Any:
+        z = x @ w + b
+        shrunk = np.exp(-np.abs(z))
+        value = np.mean(np.maximum(z, 0) - y * z + np.log1p(shrunk))
+        dz = (np.where(z >= 0, 1, shrunk) / (1 + shrunk) - y) / z.size
+        return value, (x.T @ dz, np.sum(dz))
+
+    return value_and_gradients
+
+
+def _by_hand() -> Callable[..., Any]:
+    import math
+
+    from numba import njit
+
+    @njit(cache=True, fastmath={"contract", "reassoc"})
+    def value_and_gradients(x: Array, y: Array, w: Array, b: Array) -> Any:
+        rows, columns = x.shape
+        dw, db, total, bias = np.zeros(columns), 0.0, 0.0, b[()]
+        for i in range(rows):
+            z = bias
+            for j in range(columns):
+                z += x[i, j] * w[j]
+            shrunk = math.exp(-abs(z))
+            total += max(z, 0.0) - y[i] * z + math.log1p(shrunk)
+            dz = ((1.0 if z >= 0 else shrunk) / (1.0 + shrunk) - y[i]) / rows
+            db += dz
+            for j in range(columns):
+                dw[j] += x[i, j] * dz
+        return total / rows, (dw, db)
+
+    return value_and_gradients
+
+
+WORKLOADS = [
+    Workload(
+        name="logistic",
+        title="logistic regression, 200,000x32, float64",
+        sizes=(200_000, 32),
+        tiny=(50, 4),
+        inputs=_inputs,
+        define=_define,
+        wrt=(2, 3),
+        by_hand={"numpy": _by_numpy, "hand": _by_hand},
+    )
+]

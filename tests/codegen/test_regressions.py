@@ -1,0 +1,110 @@
+"""What random programs found, each as small as it could be made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.transforms.residuals import split
+from tests.codegen.graphs import graph_of, joint_of
+from tests.codegen.test_storage import count_buffers
+
+
+def assert_compiled_is_eager(function: Callable[..., Any], *arrays: Any) -> None:
+    """Compare outputs and gradients, in the first calls and in the later, shorter ones."""
+    compiled = jg.compile(function)
+    expected = outputs_and_gradients(function, arrays)
+    for _ in range(3):
+        found = outputs_and_gradients(compiled, arrays)
+        for ours, reference in zip(found, expected, strict=True):
+            assert ours.dtype == reference.dtype
+            np.testing.assert_allclose(ours, reference, rtol=1e-10, atol=1e-12)
+
+
+def outputs_and_gradients(function: Callable[..., Any], arrays: Any) -> list[Any]:
+    floating = [np.asarray(a).dtype.kind == "f" for a in arrays]
+    tensors = [jg.tensor(a).requires_grad_(f) for a, f in zip(arrays, floating, strict=True)]
+    outputs = function(*tensors)
+    cts = [jg.tensor(np.linspace(0.3, 1.0, o.numel()).reshape(o.shape)) for o in outputs]
+    wanted = [t for t, f in zip(tensors, floating, strict=True) if f]
+    gradients = jg.autograd.grad(outputs, wanted, cts, materialize_grads=True)
+    return [t.detach().numpy() for t in (*outputs, *gradients)]
+
+
+def test_an_expression_read_later_does_not_find_its_memory_reused() -> None:
+    # It was written where its value is read, after the buffers that it reads had been given away.
+    def f(b: Any, c: Any) -> Any:
+        v = jg.nn.functional.softplus(c)
+        joined = jg.cat([b, c, v], 0)
+        v[-2:] *= b
+        return joined[[0, 0]], jg.stack([b, v + 1.0], -1)
+
+    assert_compiled_is_eager(f, np.array([0.4]), np.array([0.3]))
+
+
+def test_an_accumulator_with_axes_holds_its_memory_from_its_first_value_on() -> None:
+    # Its zeros were stored in a loop that others share, before its memory counted as taken.
+    def f(a: Any) -> Any:
+        return jg.broadcast_to(a, (2, 4, 2)), jg.square(a.narrow(-2, 0, 2))
+
+    a = np.linspace(-1.0, 1.0, 8).reshape(4, 2)
+    assert_compiled_is_eager(f, a)
+    assert count_buffers(split(joint_of(graph_of(f, a=a))).backward) > 0
+
+
+def test_no_accumulator_is_started_in_one_kernel_and_finished_in_the_next() -> None:
+    def f(a: Any) -> Any:
+        total = a.sum(0)
+        inverse = jg.linalg.inv(a @ a.mT + jg.eye(3, dtype=jg.float64))
+        return total * inverse.sum(1), inverse @ a
+
+    assert_compiled_is_eager(f, np.linspace(-1.0, 1.0, 9).reshape(3, 3))
+
+
+def test_a_copy_of_a_leaf_in_place_is_no_leaf() -> None:
+    def f(a: Any, b: Any) -> Any:
+        v = a * 2.0
+        v.copy_(b)
+        v *= b
+        return (v * a,)
+
+    assert_compiled_is_eager(f, np.array([0.5, 1.5]), np.array([2.0, 3.0]))
+
+
+def test_a_leaf_written_to_all_of_a_tensor_passes_its_gradient() -> None:
+    def f(a: Any, b: Any) -> Any:
+        v = a * 2.0
+        v[...] = b
+        return v, jg.sin(b)
+
+    assert_compiled_is_eager(f, np.array(0.5), np.array(2.0))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_atan2_of_a_condition_has_a_gradient(which: int) -> None:
+    condition, x = np.array([True, False]), np.array([0.5, -2.0])
+
+    def f(c: Any, x: Any) -> Any:
+        return (jg.atan2(c, x) if which else jg.atan2(x, c * 1.0 + 1.0),)
+
+    assert_compiled_is_eager(f, condition, x)
+
+
+def test_a_reshaped_leaf_that_is_a_copy_may_be_changed_where_it_can_not_be_captured() -> None:
+    def f(a: Any) -> Any:
+        v = a.mT.reshape(-1)
+        v.neg_()
+        return (v * 2.0,)
+
+    with pytest.warns(jg.FallbackWarning, match="it changes a reshaped Tensor in place"):
+        assert_compiled_is_eager(f, np.linspace(-1.0, 1.0, 6).reshape(2, 3))
+
+
+def test_the_adjoint_keeps_what_costs_no_memory() -> None:
+    # 1 - h * h was kept though h is an output.
+    both = split(joint_of(graph_of(lambda x: (jg.tanh(x),), x=np.ones(3))))
+    assert both.kept_bytes == 0
