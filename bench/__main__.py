@@ -67,6 +67,7 @@ def _measure_all(options: argparse.Namespace, names: list[str]) -> int:
                 options.turn,
                 options.first_calls,
                 options.tiny,
+                options.tolerance,
             )
         except DisagreementError as error:
             print(f"{error}\n", flush=True)
@@ -95,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--turn", type=float, default=0.02, help="seconds a turn lasts")
     parser.add_argument(
         "--no-first-calls", dest="first_calls", action="store_false", help="spare the processes"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, help="by how much results may differ; the tables show it"
     )
     parser.add_argument("--tiny", action="store_true", help="the tests' sizes")
     parser.add_argument(

@@ -98,13 +98,14 @@ def _threads(key: str) -> int:
 
 def _times(results: Iterable[Mapping[str, Any]]) -> str:
     """Return best times of the peers, and in brackets how they compare to the first one."""
-    rows = [["time of a call (times jitgrad's)", *TITLES.values()]]
+    rows = [["time of a call (times jitgrad's)", *TITLES.values(), "results differ by"]]
     for result in results:
         rows.append([result["title"]])
         for peer in TITLES:
             figures = result["variants"].get(peer)
             ratio = "" if peer == "jitgrad" or not figures else f" ({figures['ratio']:.2f})"
             rows[-1].append(duration(figures["minimum"]) + ratio if figures else "")
+        rows[-1].append(f"{result['difference']:.0e}")
     return _table(rows)
 
 

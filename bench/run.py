@@ -27,6 +27,7 @@ def measure(
     turn: float,
     first_calls: bool = True,
     tiny: bool = False,
+    tolerance: float | None = None,
 ) -> dict[str, Any]:
     """Return the figures of one workload.
 
@@ -42,6 +43,8 @@ def measure(
         Whether to measure first calls, too.
     tiny : bool
         Whether to use the tests' sizes.
+    tolerance : float, optional
+        By how much results may differ, relative to an array's largest element.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def measure(
     variants = variants_of(workload, peers)
     calls = [variant.make(workload, arrays) for variant in variants]
     results = [as_arrays(call()) for call in calls]
-    difference = _compare(workload, variants, results)
+    difference = _compare(workload, variants, results, tolerance)
     timings = interleave(calls, rounds, turn)
     figures: dict[str, Any] = {}
     for variant, timing in zip(variants, timings, strict=True):
@@ -78,19 +81,21 @@ def measure(
     }
 
 
-def _compare(workload: Workload, variants: list[Variant], results: list[Any]) -> float:
+def _compare(
+    workload: Workload, variants: list[Variant], results: list[Any], tolerance: float | None
+) -> float:
     """Return the largest difference of any result from the first one."""
+    allowed = tolerance or _TOLERANCES[results[0][-1].dtype]
     worst = 0.0
     for variant, result in zip(variants, results, strict=True):
         try:
             difference = largest_difference(result, results[0])
         except ValueError as error:
             raise DisagreementError(f"{workload.name}: {variant.title}: {error}") from error
-        tolerance = _TOLERANCES[results[0][-1].dtype]
-        if not difference <= tolerance:  # also true of nan
+        if not difference <= allowed:  # also true of nan
             raise DisagreementError(
                 f"{workload.name}: {variant.title} differs from {variants[0].title} by"
-                f" {difference:.1e}, and {tolerance:.0e} is allowed"
+                f" {difference:.1e}, and {allowed:.0e} is allowed"
             )
         worst = max(worst, difference)
     return worst

@@ -30,6 +30,7 @@ from jitgrad.core.errors import (
     TraceError,
 )
 from jitgrad.core.public import functions_in as _functions_in
+from jitgrad.interop import dlpack as _dlpack  # noqa: F401 - fills the tables
 from jitgrad.ops import all as _operations  # noqa: F401 - fills the tables
 from jitgrad.tensor import creation as _creation  # noqa: F401 - fills the tables
 from jitgrad.tensor import filling as _filling  # noqa: F401 - fills the tables
@@ -52,9 +53,12 @@ _install_operators()
 _functions = _functions_in("")
 globals().update(_functions)
 
-from jitgrad import autograd, linalg, nn, optim, special, testing  # noqa: E402 - they read tables
+from jitgrad import autograd, interop, linalg, nn, optim, special, testing  # noqa: E402 - read tables
 from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
 from jitgrad.api.compile import clear_cache, compile  # noqa: E402
+from jitgrad.diagnostics.nonfinite import first_nonfinite  # noqa: E402
+from jitgrad.diagnostics.profile import profile  # noqa: E402
+from jitgrad.diagnostics.source import annotated_source  # noqa: E402
 
 # PyTorch's short names. Like `sum` and others they hide Python's own in this module.
 bool, int, float, long, double = bool_, int32, float32, int64, float64
@@ -75,6 +79,7 @@ __all__ = [
     "Tensor",
     "TraceError",
     "__version__",
+    "annotated_source",
     "autograd",
     "bool",
     "bool_",
@@ -82,6 +87,7 @@ __all__ = [
     "compile",
     "double",
     "enable_grad",
+    "first_nonfinite",
     "float",
     "float32",
     "float64",
@@ -91,12 +97,14 @@ __all__ = [
     "int",
     "int32",
     "int64",
+    "interop",
     "is_grad_enabled",
     "linalg",
     "long",
     "nn",
     "no_grad",
     "optim",
+    "profile",
     "set_default_dtype",
     "set_grad_enabled",
     "special",

@@ -350,7 +350,7 @@ class CompiledFunction:
                 raise CannotCaptureError(changed)
             variant.tree.add(captured)
             taken = [s.number for s in variant.tree.inputs.values() if s.kind == "captured"]
-            variant.environment.guard_contents(taken, captured_things)
+            variant.environment.guard_contents(taken, captured_things, captured.met_numpy)
             variant.environment.guard_gradients(captured.gradient_reads)
         except CannotCaptureError as error:
             before.restore()
@@ -393,7 +393,9 @@ class CompiledFunction:
     def _stand_in(self, trace: Capture, leaf: Any, number: int, name: str) -> Any:
         source = Source("argument", number)
         if isinstance(leaf, Tensor):
-            return trace.add_input(leaf, source, name)
+            held = trace.add_input(leaf, source, name)
+            # What is read from outside, too, must be the same object in both places.
+            return leaf if id(leaf) in trace.sources else held
         if isinstance(leaf, (np.ndarray, np.generic)):
             return trace.add_array(leaf, source, name)
         if type(leaf) is float or leaf_key(leaf, number in self._dynamic) is int:

@@ -49,6 +49,9 @@ class Trace(Protocol):
     def demand(self, value: Any) -> Any:
         """Return the elements of a graph value, on which the trace then depends."""
 
+    def met_scalar(self) -> None:
+        """Take note that a scalar of NumPy became a constant."""
+
     def load_gradient(self, tensor: Any) -> None:
         """Give a stand-in the ``.grad`` of the Tensor it stands for."""
 

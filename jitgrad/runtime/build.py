@@ -261,10 +261,11 @@ def clear_cache(disk: bool = True) -> None:
 
 def _build(source: str, entry: str, arguments: tuple[ArgumentType, ...]) -> Kernel:
     start = time.perf_counter()
-    name = _module_name(source)
-    path = disk_cache.write_source(f"{name}.py", source)
+    path = disk_cache.write_source(f"{_module_name(source)}.py", source)
+    # Machine code from disk names its module, which must not change when comments do.
+    name = f"{_PACKAGE}.{_module_name(_without_comments(source))}"
     try:
-        python = getattr(_import_source(f"{_PACKAGE}.{name}", path, source), entry)
+        python = getattr(_import_source(name, path, source), entry)
         call, origin = _compile(source, entry, arguments, python)
     except Warning:  # whoever made warnings errors wants to see this one
         raise

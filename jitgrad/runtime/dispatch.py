@@ -12,7 +12,7 @@ import numpy as np
 from jitgrad.core.tree import unflatten
 from jitgrad.ir.graph import Value
 from jitgrad.ir.walk import active_values
-from jitgrad.runtime.graph_function import GraphFunction
+from jitgrad.runtime.graph_function import GraphFunction, ProgramNode
 from jitgrad.runtime.program import Program
 from jitgrad.tensor.inplace import assign
 from jitgrad.tensor.modes import enable_grad, modes, no_grad
@@ -151,6 +151,8 @@ def finish(result: Captured, call: Call, tree: SegmentTree) -> Any:
         array = target._raw if isinstance(target, Tensor) else target
         if not array.flags.writeable:
             raise UnfitMemoryError
+    if result.writes:
+        keep_copies([call.thing(source) for source, _ in result.writes], call)
     for source, value in result.writes:
         write_back(call.thing(source), call.values[value])
     taken = {leaf.content for leaf in result.leaves if leaf.kind in ("value", "array")}
@@ -162,12 +164,14 @@ def finish(result: Captured, call: Call, tree: SegmentTree) -> Any:
         taken.add(gradient)
         call.thing(source)._grad = new
     assert result.tree is not None
-    return unflatten(result.tree, [_leaf(leaf, call) for leaf in result.leaves])
+    return unflatten(result.tree, [_leaf(leaf, call, tree) for leaf in result.leaves])
 
 
-def _leaf(leaf: ResultLeaf, call: Call) -> Any:
+def _leaf(leaf: ResultLeaf, call: Call, tree: SegmentTree) -> Any:
     if leaf.kind == "value":
-        return call.values[leaf.content]
+        found = call.values[leaf.content]
+        # A Tensor of its own that has an input's or a constant's values has its own memory, too.
+        return found.owned_copy() if leaf.content in tree.inputs else found
     if leaf.kind == "array":
         return as_array(call.values[leaf.content]._raw)
     if leaf.kind == "copy":
@@ -178,6 +182,19 @@ def _leaf(leaf: ResultLeaf, call: Call) -> Any:
 def as_array(raw: Any) -> Any:
     """Return an array as NumPy would: a scalar where it has no axes."""
     return raw if raw.ndim else raw[()]
+
+
+def keep_copies(targets: list[Any], call: Call) -> None:
+    """Let the nodes of this call keep copies of arguments that are about to be changed."""
+    changed = {id(target) for target in targets}
+    found = (t._node for t in call.values.values() if isinstance(t, Tensor))
+    own = {id(t) for t in call.values.values()}
+    for node in {node for node in found if isinstance(node, ProgramNode)}:
+        # Other nodes belong to the arguments, and were there before.
+        if all(id(argument) in own for argument in node.arguments):
+            for number, argument in enumerate(node.arguments):
+                if id(argument) in changed:
+                    node.keep_copy(number)
 
 
 def write_back(target: Any, new: Tensor) -> None:

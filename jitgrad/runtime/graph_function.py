@@ -118,6 +118,10 @@ def _boxed(raw: Any, operand: Any) -> Any:
     return make_tensor(raw)
 
 
+def _copied(thing: Any) -> Any:
+    return thing.owned_copy() if isinstance(thing, Tensor) else thing.copy()
+
+
 class Derivative:
     """The derivative of a graph with respect to some of its inputs.
 
@@ -309,6 +313,13 @@ class ProgramNode(TapeNode):
         """Let go of what was kept; backward can't run again."""
         self.freed = True
         self.arguments, self.kept, self.into_leaves = (), (), None
+
+    def keep_copy(self, number: int) -> None:
+        """Keep a copy of an argument, which is about to be changed by the function itself."""
+        kept = list(self.arguments)
+        kept[number] = _copied(kept[number])
+        self.arguments = kept
+        self.versions[number] = 0
 
     def _check_unchanged(self, number: int) -> None:
         argument, version = self.arguments[number], self.versions[number]

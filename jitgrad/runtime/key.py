@@ -82,7 +82,7 @@ def leaf_key(leaf: Any, dynamic_int: bool = False) -> Any:
         return (kind, leaf.shape, leaf.dtype.num)
     if is_immutable(leaf):
         return (kind, leaf)
-    if callable(leaf) or is_library_class(kind):
+    if is_library_class(kind):  # functions, too: that of `def` is the class of Python's
         return ById(leaf)
     return Alike(kind)
 

@@ -153,6 +153,8 @@ class _Writer:
             for raw, source in zip(raws, self.sources(), strict=True)
             if isinstance(_raw_of(self.now(source)), np.ndarray)
         ]
+        if not arrays:
+            return
         self.bound["share_memory"] = share_memory
         self.miss_if(f"share_memory(({', '.join(arrays)},))")
 
@@ -265,14 +267,22 @@ class _Writer:
                     f"t{k}._requires_grad = True; t{k}._node = node; t{k}._slot = {slot}"
                 )
         for source, value in result.writes:
+            if derivative is not None and source in self.sources():
+                self.lines.append(f"node.keep_copy({self.sources().index(source)})")
             self.lines.append(f"write_back({self.thing(source)}, {self.value(value, number)})")
+        taken = {leaf.content for leaf in result.leaves if leaf.kind in ("value", "array")}
         for source, gradient in result.gradients:
             new = "None" if gradient is None else self.value(gradient, number)
+            if gradient is not None and (gradient in taken or gradient not in number):
+                # Each .grad has memory of its own, in which later gradients are added up.
+                new += ".owned_copy()"
+            taken.add(gradient)
             self.lines.append(f"{self.thing(source)}._grad = {new}")
         texts = []
         for leaf in result.leaves:
             if leaf.kind == "value":
-                texts.append(self.value(leaf.content, number))
+                own = "" if leaf.content in number else ".owned_copy()"
+                texts.append(self.value(leaf.content, number) + own)
             elif leaf.kind == "array":
                 raw = f"{self.value(leaf.content, number)}._raw"
                 texts.append(f"{self.bind('as_array', as_array)}({raw})")
@@ -299,7 +309,9 @@ class _Writer:
         """Return the text of a Tensor that the program computes, or that is passed on."""
         if value in number:
             return f"t{number[value]}"
-        return self.thing(self.variant.tree.inputs[value])
+        source = self.variant.tree.inputs[value]
+        text = self.thing(source)
+        return text if isinstance(self.now(source), Tensor) else f"make({text})"
 
 
 def _raw_of(thing: Any) -> Any:

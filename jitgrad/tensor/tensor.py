@@ -91,6 +91,8 @@ class Tensor(Operators):
                         # numpy.float64 is a float, and an IntEnum an int; NumPy would not treat
                         # the first as a Python number.
                         arg = float(arg) if isinstance(arg, float) else int(arg)
+                        if trace is not None:
+                            trace.met_scalar()
                     numbers += 1
                     boxed.append(arg)
                     raws.append(arg)

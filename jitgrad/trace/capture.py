@@ -114,6 +114,8 @@ class Captured:
         For each Tensor whose ``.grad`` mattered, whether there was one.
     constants : list of array
         Arrays made while tracing.
+    met_numpy : bool
+        Whether arrays or scalars of NumPy came in that are neither inputs nor captured.
     differentiable : set of Value
         Inputs that require a gradient.
     """
@@ -127,6 +129,7 @@ class Captured:
     gradients: list[tuple[Source, Value | None]] = field(default_factory=list)
     gradient_reads: dict[Source, bool] = field(default_factory=dict)
     constants: list[Any] = field(default_factory=list)
+    met_numpy: bool = False
     differentiable: set[Value] = field(default_factory=set)
 
 
@@ -269,6 +272,7 @@ class Capture(Recorder):
                 "it uses a Tensor that requires a gradient and can't be found by name"
             )
         self.captured.constants.append(raw)
+        self.captured.met_numpy = True
         return self.add_input(tensor, Source("constant", len(self.captured.constants) - 1))
 
     def _is_mine(self, value: Value) -> bool:
@@ -297,6 +301,10 @@ class Capture(Recorder):
         # What the user wrote to it would not reach the Tensor that it shows.
         array.flags.writeable = False
         return array
+
+    def met_scalar(self) -> None:
+        """Note that a scalar of NumPy became a constant: it may be an element of an array."""
+        self.captured.met_numpy = True
 
     def load_gradient(self, shadow: Tensor) -> None:
         """Give a stand-in the ``.grad`` that the Tensor it stands for has."""
@@ -351,6 +359,9 @@ class Capture(Recorder):
         first = self._first_values.get(id(tensor))
         if first is not None and first[0].kind != "constant":
             return ResultLeaf("source", first[0])
+        for source, shadow, *_ in self._first_values.values():
+            if shadow._grad is tensor:
+                return ResultLeaf("source", Source(source.kind, source.number, gradient=True))
         if tensor._view is not None:
             tensor._view.refresh(tensor)
         if tensor._requires_grad and tensor._raw not in active:

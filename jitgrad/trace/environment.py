@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad.core import dtypes
 from jitgrad.core.dtypes import get_default_dtype
 from jitgrad.trace.capture import Source
+from jitgrad.trace.contents import may_look_inside, names_in
 from jitgrad.trace.guards import compile_guards, first_failure
 from jitgrad.trace.reads import Guard, scan
 from jitgrad.trace.rollback import Snapshot
@@ -35,6 +36,7 @@ class Environment:
 
     def __init__(self, function: Callable[..., Any], leaves: Sequence[Any]) -> None:
         self._reads = scan(function, leaves)
+        self._root = getattr(function, "__code__", None)
         # What dtype Python's floats get is decided while tracing.
         self._reads.roots["dtypes"] = dtypes
         default = Guard("is", "dtypes._default_float", get_default_dtype(), "the default dtype")
@@ -51,18 +53,37 @@ class Environment:
         """Return the state of what the function reads, to be compared and restored."""
         return Snapshot(self._reads)
 
-    def guard_contents(self, used: Iterable[int], captured: Sequence[Any]) -> None:
-        """Check the elements of captured arrays that the trace did not take as inputs.
+    def guard_contents(
+        self, used: Iterable[int], captured: Sequence[Any], has_constants: bool
+    ) -> None:
+        """Check the elements of captured arrays that NumPy may have read while tracing.
 
-        NumPy may have read them while the function was traced; what it made of them is constant.
+        Parameters
+        ----------
+        used : iterable of int
+            Numbers of those that became inputs of the graph.
+        captured : sequence
+            All captured objects.
+        has_constants : bool
+            Whether the graph contains arrays, or scalars of NumPy, of unknown origin.
         """
         taken = set(used)
-        paths = list(self._reads.captured.values())
-        for number, thing in enumerate(captured):
-            if isinstance(thing, np.ndarray) and number not in taken:
-                guard = Guard("content", paths[number], thing, f"the array {paths[number]}")
-                self._reads.guards.append(guard)
-        self.check = compile_guards(self._reads)
+        reads = self._reads
+        guarded = {guard.path for guard in reads.guards if guard.kind == "content"}
+        described = {guard.path: guard.description for guard in reads.guards}
+        arrays = {
+            path: (number, thing)
+            for number, (path, thing) in enumerate(zip(reads.captured.values(), captured, strict=True))
+            if isinstance(thing, np.ndarray) and path not in guarded
+        }
+        if not arrays:
+            return
+        names = names_in([described[path] for path in arrays])
+        every = has_constants or may_look_inside(reads.codes, self._root, names)
+        for path, (number, thing) in arrays.items():
+            if every or number not in taken:
+                reads.guards.append(Guard("content", path, thing, described[path]))
+        self.check = compile_guards(reads)
 
     def guard_gradients(self, reads: dict[Source, bool]) -> None:
         """Check that Tensors whose ``.grad`` mattered have one, or have none, as before."""

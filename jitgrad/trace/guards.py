@@ -34,7 +34,10 @@ def compile_guards(reads: Reads) -> Check:
     for number, guard in enumerate(reads.guards):
         bound[f"e{number}"] = guard.expected
         read = paths.read(guard.path, lines)
-        condition = _condition(replace(guard, path=read), f"e{number}", bound)
+        if guard.kind == "same":
+            condition = f"{read} is not {paths.read(guard.expected, lines)}"
+        else:
+            condition = _condition(replace(guard, path=read), f"e{number}", bound)
         if condition:
             lines.append(f"        if {condition}: return None")
     results = ", ".join([paths.read(path, lines) for path in reads.captured.values()])
@@ -133,6 +136,8 @@ def _condition(guard: Guard, expected: str, bound: dict[str, Any]) -> str:
         return f"{expected} in {path}"
     if guard.kind == "given":
         return f"{path} is None"
+    if guard.kind == "absent":
+        return f"not {expected}.isdisjoint({path})"
     if guard.kind == "content":
         bound[expected] = np.array(value)
         return f"not same({path}, {expected})"
@@ -166,6 +171,9 @@ def same(found: Any, expected: Any) -> bool:
         return bool(found.tobytes() == expected.tobytes())
     if isinstance(expected, (float, complex, np.floating)):
         return repr(found) == repr(expected)
+    if isinstance(expected, (list, tuple)):
+        # Zeros are equal whatever their sign.
+        return bool(found == expected) and (0 not in expected or repr(found) == repr(expected))
     return bool(found == expected)
 
 
@@ -185,6 +193,10 @@ def _change(guard: Guard, reads: Reads, leaves: Sequence[Any]) -> str:
         return "is gone"
     if guard.kind == "missing":
         return "did not exist before"
+    if guard.kind == "absent":
+        return f"have {', '.join(sorted(guard.expected & now.keys()))}, which they had not before"
+    if guard.kind == "content":
+        return "has other elements"
     if guard.kind == "given":
         return "is None now"
     if guard.kind == "length":

@@ -35,6 +35,8 @@ _LIMIT = 20_000
 _BY_ANY_NAME = frozenset({"getattr", "hasattr", "vars", "__dict__", "__getattribute__"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
 _LONG = 32
+# Functions made there call the user's functions, which their closures hold.
+_WRAPPING_MODULES = frozenset({"contextlib", "functools"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Guard:
     Parameters
     ----------
     kind : str
-        ``is``, ``equal``, ``length``, ``type``, ``keys``, ``missing``, ``given``,
+        ``is``, ``equal``, ``length``, ``type``, ``keys``, ``missing``, ``given``, ``same``,
         ``tensor``, ``content``.
     path : str
         Python expression that reads the thing.
@@ -78,6 +80,8 @@ class Reads:
         Every object that was visited and has an identity.
     stored : list of (dict, str)
         Global names that the code may read or assign, with their namespaces.
+    codes : list of code
+        The user's code that may run.
     unguardable : str
         Why the function can't be checked; ``""`` if it can.
     """
@@ -88,6 +92,7 @@ class Reads:
     roots: dict[str, Any] = field(default_factory=dict)
     objects: list[Any] = field(default_factory=list)
     stored: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    codes: list[types.CodeType] = field(default_factory=list)
     unguardable: str = ""
 
 
@@ -105,10 +110,10 @@ def scan(function: Callable[..., Any], leaves: Sequence[Any]) -> Reads:
     while True:
         # Code found late may name attributes of objects found early: go on until nothing is new.
         scanner = _Scanner(set(names))
-        scanner.visit(function, scanner.root("function", function), "the function", is_root=True)
-        for number, leaf in enumerate(leaves):
-            if not isinstance(leaf, (Boxed, np.ndarray, *_PLAIN)):
-                scanner.visit(leaf, f"leaves[{number}]", f"argument {number}")
+        try:
+            scanner.visit_all(function, leaves)
+        except RecursionError:
+            scanner.give_up("it reaches objects that are nested too deeply")
         if scanner.names <= names or scanner.reads.unguardable:
             return scanner.reads
         names |= scanner.names
@@ -120,6 +125,12 @@ class _Scanner:
         self.reads = Reads()
         self.seen: dict[int, str] = {}
         self.any_name = not names.isdisjoint(_BY_ANY_NAME)
+
+    def visit_all(self, function: Callable[..., Any], leaves: Sequence[Any]) -> None:
+        self.visit(function, self.root("function", function), "the function", is_root=True)
+        for number, leaf in enumerate(leaves):
+            if not isinstance(leaf, (Boxed, np.ndarray, *_PLAIN)):
+                self.visit(leaf, f"leaves[{number}]", f"argument {number}")
 
     # -- bookkeeping ----------------------------------------------------------------------
 
@@ -144,7 +155,8 @@ class _Scanner:
             self.guard("equal", path, thing, description)
             return
         if id(thing) in self.seen:
-            self.guard("is", path, thing, description)
+            # Inputs are read by the first path, which may come to lead elsewhere.
+            self.guard("same", path, self.seen[id(thing)], description)
             return
         self.seen[id(thing)] = path
         self.reads.objects.append(thing)
@@ -180,6 +192,8 @@ class _Scanner:
         elif isinstance(thing, dict):
             self.visit_dict(thing, path, description)
         elif isinstance(thing, (set, frozenset)):
+            if not all(isinstance(item, _PLAIN) for item in thing):
+                self.give_up(f"it uses {description}, a set of objects that can't be checked")
             self.guard("equal", path, type(thing)(thing), description)
         elif isinstance(thing, (staticmethod, classmethod)):
             self.visit(thing.__func__, f"{path}.__func__", description)
@@ -224,7 +238,8 @@ class _Scanner:
         # A class that gains an attribute hides one of its bases.
         self.guard("length", f"{path}.__dict__", len(vars(cls)), f"the attributes of {description}")
         for name, item in list(vars(cls).items()):
-            if name in self.names or (name.startswith("__") and callable(item)) or self.any_name:
+            special = name.startswith("__")
+            if name in self.names or (callable(item) if special else self.any_name):
                 self.visit_class_attribute(cls, name, item, path, description)
 
     def visit_class_attribute(
@@ -256,12 +271,15 @@ class _Scanner:
         every = keeps_state or self.any_name or library
         attributes = getattr(thing, "__dict__", None)
         if attributes is not None:
-            for name in sorted(attributes) if every else sorted(self.names):
-                if name in attributes:
-                    where = f"{path}.__dict__[{name!r}]"
-                    self.visit(attributes[name], where, f"{description}.{name}")
-                elif not hasattr(cls, name):
-                    self.guard("missing", f"{path}.__dict__", name, f"{description}.{name}")
+            for name in sorted(attributes) if every else sorted(self.names & attributes.keys()):
+                where = f"{path}.__dict__[{name!r}]"
+                self.visit(attributes[name], where, f"{description}.{name}")
+            # What is an attribute of the class, or of nothing, may become one of the object.
+            where, what = f"{path}.__dict__", f"the attributes of {description}"
+            if every:
+                self.guard("length", where, len(attributes), what)
+            else:
+                self.guard("absent", where, frozenset(self.names - attributes.keys()), what)
         elif library and not is_jitgrad_file(_file_of(cls)):
             self.give_up(f"it uses {description}, a {cls.__name__} whose state can't be checked")
         for name in slots_of(cls):
@@ -286,19 +304,14 @@ class _Scanner:
         library = is_library_file(file)
         if library and not is_root and not is_jitgrad_file(file):
             self.guard("is", path, function, description)
+            if function.__globals__.get("__name__") in _WRAPPING_MODULES:
+                self.visit_cells(function)
             return
         if not is_root:
             # Another function of the same code would have cells and defaults of its own.
             self.guard("is", path, function, description)
         self.guard("is", f"{path}.__code__", function.__code__, description)
-        for number, cell in enumerate(function.__closure__ or ()):
-            name = function.__code__.co_freevars[number]
-            try:
-                content = cell.cell_contents
-            except ValueError:
-                continue
-            where = f"{self.root('cell', cell)}.cell_contents"
-            self.visit(content, where, f"closure variable `{name}`")
+        self.visit_cells(function)
         if library:
             return
         self.visit_own_attributes(function, path, description)
@@ -307,7 +320,18 @@ class _Scanner:
         for name, default in (function.__kwdefaults__ or {}).items():
             self.visit(default, f"{path}.__kwdefaults__[{name!r}]", f"the default of `{name}`")
         for code in _nested_codes(function.__code__):
+            self.reads.codes.append(code)
             self.visit_code(code, function.__globals__)
+
+    def visit_cells(self, function: types.FunctionType) -> None:
+        for number, cell in enumerate(function.__closure__ or ()):
+            name = function.__code__.co_freevars[number]
+            try:
+                content = cell.cell_contents
+            except ValueError:
+                continue
+            where = f"{self.root('cell', cell)}.cell_contents"
+            self.visit(content, where, f"closure variable `{name}`")
 
     def visit_code(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
         previous: Any = None

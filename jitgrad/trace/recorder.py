@@ -52,6 +52,9 @@ class Recorder:
         """Refuse: no values exist here."""
         raise GraphError("a derivative rule asked for the value of a traced Tensor")
 
+    def met_scalar(self) -> None:
+        """Do nothing: only what a user's function meets is of interest."""
+
     def load_gradient(self, tensor: Any) -> None:
         """Refuse: nothing stands for a user's Tensor here."""
         raise GraphError("a derivative rule asked for the gradient of a Tensor")

@@ -108,3 +108,56 @@ def test_the_adjoint_keeps_what_costs_no_memory() -> None:
     # 1 - h * h was kept though h is an output.
     both = split(joint_of(graph_of(lambda x: (jg.tanh(x),), x=np.ones(3))))
     assert both.kept_bytes == 0
+
+
+def test_a_constant_that_is_returned_is_a_fresh_tensor_in_every_call() -> None:
+    compiled = jg.compile(lambda x: jg.tensor([1.0, 2.0]))
+    x = jg.tensor([3.0, 4.0])
+    for _ in range(4):
+        found = compiled(x)
+        assert found.tolist() == [1.0, 2.0]
+        found[0] = 99.0
+
+
+def test_what_was_copied_from_an_argument_has_its_own_memory() -> None:
+    def f(x: Any, y: Any) -> Any:
+        v = x * 2.0
+        v.copy_(y)
+        return v
+
+    compiled, x, y = jg.compile(f), jg.tensor([1.0, 2.0]), jg.tensor([3.0, 4.0])
+    for _ in range(4):
+        compiled(x, y)[0] = 99.0
+        assert y.tolist() == [3.0, 4.0]
+
+
+def test_a_number_of_no_axes_is_filled_in_compiled_code() -> None:
+    def f(x: Any, y: Any) -> Any:
+        v = y * 2.0
+        v.fill_(0.25)
+        x.fill_(0.5)
+        return v
+
+    compiled = jg.compile(f)
+    for _ in range(4):
+        x, y = jg.tensor(1.0), jg.tensor(2.0)
+        assert compiled(x, y).item() == 0.25
+        assert x.item() == 0.5
+
+
+def test_an_argument_that_is_only_set_to_zero_is_quick_to_call() -> None:
+    def f(x: Any) -> Any:
+        x.zero_()
+        return x
+
+    compiled = jg.compile(f)
+    for _ in range(4):
+        x = jg.tensor([1.0, 2.0])
+        assert compiled(x) is x
+        assert x.tolist() == [0.0, 0.0]
+
+
+def test_a_number_that_is_returned_is_passed_on() -> None:
+    compiled = jg.compile(lambda x, s: (x * s, s))
+    for s in (0.5, 1.5, 2.5, 3.5):
+        assert float(compiled(jg.tensor(1.0), s)[1]) == s

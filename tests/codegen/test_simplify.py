@@ -14,7 +14,6 @@ from jitgrad.transforms.simplify import (
     merge_moves,
     merge_repeated,
     remove_dead,
-    remove_identities,
     simplify,
     transpose_factors,
 )
@@ -24,7 +23,9 @@ x = np.arange(3.0)
 m = np.arange(6.0).reshape(2, 3)
 
 
-def after(pass_: Callable[[Graph], Graph], function: Callable[..., Any], **arrays: Any) -> list[str]:
+def after(
+    pass_: Callable[[Graph], Graph], function: Callable[..., Any], **arrays: Any
+) -> list[str]:
     """Return the lines of the nodes and the result after one pass."""
     return lines_of(verify(pass_(graph_of(function, **arrays))))[1:]
 

@@ -60,6 +60,10 @@ class Program:
     def _last_line(self) -> str:
         return f"return ({', '.join(self.returned)},)"
 
+    def size(self) -> int:
+        """Return how many elements the arguments have."""
+        return sum(1 if isinstance(a, float) else a.size for a in self.arguments)
+
     def function(self) -> Callable[..., tuple[Any, ...]]:
         """Return the function, in a file of its own as far as Python can tell."""
         name = f"<program {next(_file_numbers)}>"
@@ -366,7 +370,9 @@ class _Draft:
         x = self.choose(self.pool())
         shape = self.values[x].shape
         alike = [y for y in self.pool() if self.values[y].shape == shape]
-        parts = ", ".join([x, self.choose(alike), *([self.choose(alike)] if self.chance(3) else [])])
+        parts = ", ".join(
+            [x, self.choose(alike), *([self.choose(alike)] if self.chance(3) else [])]
+        )
         if shape and self.chance(2):
             self.new(f"jg.cat([{parts}], {self.choose(range(len(shape)))})")
         else:

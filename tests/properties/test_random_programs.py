@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,20 +13,13 @@ from hypothesis import HealthCheck, given, settings
 
 import jitgrad
 from jitgrad.trace.capture import CannotCaptureError
-from tests.properties.programs import Program, programs
-from tests.properties.tiers import Outcome, interpreted, run
+from tests.codegen.plain import plain_kernels
+from tests.properties.programs import Program, programs, random_program
+from tests.properties.tiers import Outcome, cotangent, interpreted, run
 from tests.properties.vocabulary import Array
 
 # More of them by hand: JITGRAD_PROGRAMS=2000 pytest tests/properties
 COUNT = int(os.environ.get("JITGRAD_PROGRAMS", "60"))
-
-few = settings(
-    max_examples=COUNT,
-    derandomize=COUNT == 60,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 class Comparison:
@@ -98,13 +93,100 @@ def check_program(program: Program) -> None:
         return
     # The third call is the first that takes the short way.
     for call in ("first", "second", "third"):
-        comparison.check(
-            run(compiled, program, program.arguments), f"compiled, {call} call"
+        comparison.check(run(compiled, program, program.arguments), f"compiled, {call} call")
+
+
+def check_finite_differences(program: Program) -> bool:
+    """Compare compiled gradients with differences along random directions, where there are any."""
+    arguments, wrt = program.arguments, program.differentiated
+    exact = all(isinstance(a, float) or a.dtype != np.float32 for a in arguments)
+    # What is detached has no gradient, and its differences say otherwise.
+    if not wrt or not exact or program.eps > 1e-10 or "detach" in program.source():
+        return False
+    compiled = jitgrad.compile(program.function())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jitgrad.FallbackWarning)
+        gradients = run(compiled, program, arguments).gradients
+    if gradients is None:
+        return False
+    plain = replace(program, differentiated=())
+
+    def loss(step: float) -> float:
+        moved = list(arguments)
+        for k, direction in directions.items():
+            moved[k] = np.asarray(arguments[k] + step * direction)
+        outputs = run(program.function(), plain, moved).outputs
+        return sum(
+            float((cotangent(n, out.shape, out.dtype) * out).sum())
+            for n, out in enumerate(outputs)
+            if out.dtype.kind == "f"
         )
+
+    rng = np.random.default_rng(2)
+    directions = {k: np.asarray(rng.uniform(-1, 1, arguments[k].shape)) for k in wrt}  # type: ignore[union-attr]
+    step = 1e-5
+    difference = (loss(step) - loss(-step)) / (2 * step)
+    slope = sum(
+        float((g * directions[k]).sum())
+        for k, g in zip(wrt, gradients, strict=True)
+        if g is not None
+    )
+    size = max(1.0, program.scale, abs(slope))
+    assert abs(slope - difference) < 1e-5 * size, (slope, difference)
+    return True
 
 
 @pytest.mark.filterwarnings("error")
-@few
+@pytest.mark.parametrize("first", range(0, COUNT, 10))
+def test_programs_give_the_same_eager_interpreted_and_compiled(first: int) -> None:
+    for seed in range(first, first + 10):
+        program = random_program(seed)
+        try:
+            check_program(program)
+        except Exception as error:
+            error.add_note(f"random_program({seed}){program}")
+            raise
+
+
+@pytest.mark.filterwarnings("error")
+def test_generated_source_of_programs_runs_as_plain_python() -> None:
+    with plain_kernels():
+        for seed in range(1000, 1000 + 5 * COUNT):
+            program = random_program(seed, most_statements=14)
+            # Plain Python is slow.
+            if program.size() < 200:
+                try:
+                    check_program(program)
+                except Exception as error:
+                    error.add_note(f"random_program({seed}, most_statements=14){program}")
+                    raise
+
+
+@pytest.mark.filterwarnings("error")
+def test_gradients_of_programs_are_finite_differences() -> None:
+    checked = 0
+    with plain_kernels():
+        for seed in range(2000, 2000 + 3 * COUNT):
+            program = random_program(seed)
+            if program.size() < 200:
+                try:
+                    checked += check_finite_differences(program)
+                except Exception as error:
+                    error.add_note(f"random_program({seed}){program}")
+                    raise
+    assert checked > COUNT // 2
+
+
+# Few, as hypothesis tries near copies of what it tried; but what fails here is made small.
+@pytest.mark.filterwarnings("error")
+@settings(
+    max_examples=COUNT,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(programs())
-def test_programs_give_the_same_eager_interpreted_and_compiled(program: Program) -> None:
-    check_program(program)
+def test_programs_that_hypothesis_draws_agree(program: Program) -> None:
+    with plain_kernels():
+        check_program(program)

@@ -124,9 +124,7 @@ def interpreted(program: Program) -> Outcome:
     return Outcome(results[:count], results[count:], gradients)
 
 
-def differentiated_outputs(
-    graph: Graph, wrt: list[Value], count: int
-) -> list[tuple[int, Value]]:
+def differentiated_outputs(graph: Graph, wrt: list[Value], count: int) -> list[tuple[int, Value]]:
     """Return those of the first `count` outputs that have a cotangent, with their numbers."""
     active = active_values(graph.nodes, wrt)
     return [

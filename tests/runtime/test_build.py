@@ -88,7 +88,7 @@ def test_source_is_a_real_file_named_by_its_comment(cache: Path) -> None:
     assert kernel.path.parent == cache / "sources"
     assert kernel.path.name.startswith("scaled_sum_")
     assert kernel.path.read_text() == kernel.source == SCALED
-    assert kernel.python.__module__ == f"jitgrad_generated.{kernel.path.stem}"
+    assert kernel.python.__module__.startswith("jitgrad_generated.")
     assert sys.modules[kernel.python.__module__].__file__ == str(kernel.path)
     assert inspect.getsource(kernel.python) == SCALED.split("\n", 1)[1]
 

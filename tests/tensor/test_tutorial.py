@@ -21,7 +21,7 @@ def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@pytest.fixture(params=[eager], ids=["eager"])
+@pytest.fixture(params=[eager, jitgrad.compile], ids=["eager", "compiled"])
 def wrap(request: pytest.FixtureRequest) -> Wrapper:
     """Return how the computations of this file are run."""
     wrapper: Wrapper = request.param
