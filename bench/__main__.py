@@ -73,7 +73,7 @@ def _measure_all(options: argparse.Namespace, names: list[str]) -> int:
             print(f"{error}\n", flush=True)
             status = 1
             continue
-        store["results"][f"{name}@{options.threads}"] = result
+        report.add(store, f"{name}@{options.threads}", result)
         print(report.text(name, result, options.threads) + "\n", flush=True)
         report.save(store, options.json)
     if options.markdown is not None and store["results"]:

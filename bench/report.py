@@ -27,6 +27,15 @@ def save(store: Store, path: Path | None) -> None:
         path.write_text(json.dumps(store, indent=1) + "\n", encoding="utf-8")
 
 
+def add(store: Store, key: str, result: dict[str, Any]) -> None:
+    """Put a workload's figures into `store`; first calls not measured this time stay."""
+    earlier = store["results"].get(key, {}).get("variants", {})
+    for name, figures in result["variants"].items():
+        old = earlier.get(name, {})
+        figures |= {k: old[k] for k in ("import", "cold", "warm") if k in old and k not in figures}
+    store["results"][key] = result
+
+
 def duration(seconds: float | None) -> str:
     """Return a time with three digits and its unit."""
     if seconds is None:

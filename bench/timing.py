@@ -10,7 +10,9 @@ from statistics import median
 
 from bench.workload import Call
 
-_LONGEST_TURN = 100_000  # calls
+# So short that most batches run without another process being let in between.
+_BATCH = 1e-3
+_LONGEST_BATCH = 10_000  # calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Timing:
     Parameters
     ----------
     seconds : list of float
-        Seconds a call, for each round.
+        Seconds a call in the best batch of each round.
     cores : float
         Processor time spent by all threads of the process, in units of the time that passed.
     """
@@ -35,7 +37,7 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """Seconds a call in the middle round."""
+        """Seconds a call in a middling round."""
         return median(self.seconds)
 
     def ratio_to(self, other: Timing) -> float:
@@ -54,16 +56,16 @@ def interleave(calls: Sequence[Call], rounds: int, turn: float) -> list[Timing]:
     rounds : int
         How often each has its turn.
     turn : float
-        About how many seconds a turn lasts; a slow call is made once.
+        How many seconds a turn lasts: batches of calls are timed until they are over, one at least.
 
     Returns
     -------
     list of Timing
         In the order of `calls`.
     """
-    counts = [_calls_a_turn(call, turn) for call in calls]
+    counts = [_calls_a_batch(call) for call in calls]
     seconds: list[list[float]] = [[] for _ in calls]
-    processor = [0.0 for _ in calls]
+    processor, passed = [0.0 for _ in calls], [0.0 for _ in calls]
     # Collections stay on, as in users' programs, but need not look through the libraries' objects.
     gc.collect()
     gc.freeze()
@@ -72,24 +74,32 @@ def interleave(calls: Sequence[Call], rounds: int, turn: float) -> list[Timing]:
             for k, (call, count) in enumerate(zip(calls, counts, strict=True)):
                 call()  # untimed: brings back to the caches what the others displaced
                 cpu, began = time.process_time(), time.perf_counter()
-                for _ in range(count):
-                    call()
-                passed = time.perf_counter() - began
+                seconds[k].append(_best_batch(call, count, turn) / count)
+                passed[k] += time.perf_counter() - began
                 processor[k] += time.process_time() - cpu
-                seconds[k].append(passed / count)
     finally:
         gc.unfreeze()
-    spent = [sum(one) * count for one, count in zip(seconds, counts, strict=True)]
-    return [
-        Timing(one, used / passed if passed else 0.0)
-        for one, used, passed in zip(seconds, processor, spent, strict=True)
-    ]
+    cores = [used / wall for used, wall in zip(processor, passed, strict=True)]
+    return [Timing(one, used) for one, used in zip(seconds, cores, strict=True)]
 
 
-def _calls_a_turn(call: Call, turn: float) -> int:
+def _best_batch(call: Call, count: int, turn: float) -> float:
+    """Return how long the quickest of several batches took."""
+    start, best = time.perf_counter(), float("inf")
+    while True:
+        began = time.perf_counter()
+        for _ in range(count):
+            call()
+        ended = time.perf_counter()
+        best = min(best, ended - began)
+        if ended - start >= turn:
+            return best
+
+
+def _calls_a_batch(call: Call) -> int:
     best = float("inf")
     for _ in range(3):
         began = time.perf_counter()
         call()
         best = min(best, time.perf_counter() - began)
-    return min(max(int(turn / max(best, 1e-9)), 1), _LONGEST_TURN)
+    return min(max(int(_BATCH / max(best, 1e-9)), 1), _LONGEST_BATCH)

@@ -24,7 +24,7 @@ from jitgrad.ops.random import generator_state, set_generator_state
 from jitgrad.runtime.build import clear_cache as clear_kernels
 from jitgrad.runtime.dispatch import (
     Call,
-    UnfitMemoryError,
+    UnfitCallError,
     UnknownBranchError,
     adjoint_programs,
     forward_programs,
@@ -134,9 +134,7 @@ class CompiledFunction:
             return found
         return self._run(found[0], leaves, tree, bool(kwargs), found[1])
 
-    def _run_plain(
-        self, why: _LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _run_plain(self, why: _LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the plain function, after a trace or a compiled run has raised an error.
 
         If it raises one as well, that is what the user is to see, from the user's own lines.
@@ -185,7 +183,8 @@ class CompiledFunction:
                         )
                     if left is not None:
                         return left
-        except UnfitMemoryError:
+        except UnfitCallError:
+            set_generator_state(random_state)
             return _LeftToPython()
         except Exception as error:  # noqa: BLE001 - what it is, the plain function tells
             set_generator_state(random_state)
@@ -333,9 +332,7 @@ class CompiledFunction:
     ) -> _LeftToPython | None:
         """Trace one call into the variant's tree; None if that went well."""
         if variant.traces >= self._retrace_limit:
-            return self._give_up(
-                "the values it asks for (a float, an int, a branch) keep changing"
-            )
+            return self._give_up("the values it asks for (a float, an int, a branch) keep changing")
         variant.traces += 1
         if variant.traces > 1:
             self._log.append("traced anew: a value that it asks for was never seen before")

@@ -25,8 +25,12 @@ class UnknownBranchError(Exception):
     """A value that was asked for had no known answer: the function must be traced again."""
 
 
-class UnfitMemoryError(Exception):
-    """What is changed in place shares memory with other inputs, or can't be written to."""
+class UnfitCallError(Exception):
+    """The plain function must run: its work in this call is none that kernels can do.
+
+    What it changes in place shares memory with other inputs or can't be written to, or a Python
+    number is such that Python raises an error.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,14 +96,14 @@ def run_tree(tree: SegmentTree, call: Call, title: str) -> Any:
     ------
     UnknownBranchError
         If the path leads to a value that was never seen; nothing has been changed then.
-    UnfitMemoryError
-        If the function changes inputs in place, and their memory does not allow that.
+    UnfitCallError
+        If the plain function has to run.
     """
     values = call.values
     for value, source in tree.inputs.items():
         values[value] = call.operand(source)
     if tree.writes and share_memory([t._raw for t in values.values() if isinstance(t, Tensor)]):
-        raise UnfitMemoryError
+        raise UnfitCallError
     segment = tree.root
     assert segment is not None
     while True:
@@ -146,11 +150,13 @@ def share_memory(arrays: Sequence[Any]) -> bool:
 
 def finish(result: Captured, call: Call, tree: SegmentTree) -> Any:
     """Carry out what the function did besides computing, and return its result."""
+    if any(call.values[value] for value in result.checks):
+        raise UnfitCallError
     for source, _ in result.writes:
         target = call.thing(source)
         array = target._raw if isinstance(target, Tensor) else target
         if not array.flags.writeable:
-            raise UnfitMemoryError
+            raise UnfitCallError
     if result.writes:
         keep_copies([call.thing(source) for source, _ in result.writes], call)
     for source, value in result.writes:

@@ -266,6 +266,8 @@ class _Writer:
                 self.lines.append(
                     f"t{k}._requires_grad = True; t{k}._node = node; t{k}._slot = {slot}"
                 )
+        for value in result.checks:
+            self.miss_if(self.value(value, number))
         for source, value in result.writes:
             if derivative is not None and source in self.sources():
                 self.lines.append(f"node.keep_copy({self.sources().index(source)})")

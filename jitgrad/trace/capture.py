@@ -114,6 +114,8 @@ class Captured:
         For each Tensor whose ``.grad`` mattered, whether there was one.
     constants : list of array
         Arrays made while tracing.
+    checks : list of Value
+        Numbers that must be zero; where one is not, Python would do what no kernel does.
     met_numpy : bool
         Whether arrays or scalars of NumPy came in that are neither inputs nor captured.
     differentiable : set of Value
@@ -129,6 +131,7 @@ class Captured:
     gradients: list[tuple[Source, Value | None]] = field(default_factory=list)
     gradient_reads: dict[Source, bool] = field(default_factory=dict)
     constants: list[Any] = field(default_factory=list)
+    checks: list[Value] = field(default_factory=list)
     met_numpy: bool = False
     differentiable: set[Value] = field(default_factory=set)
 
@@ -287,11 +290,7 @@ class Capture(Recorder):
 
     def demand(self, value: Value) -> Any:
         """Return the elements of `value`, and note that what follows depends on them."""
-        if value not in self.known:
-            nodes = self.builder.nodes[self._run_up_to :]
-            run_nodes(nodes, self.known)
-            self._run_up_to = len(self.builder.nodes)
-        array = np.asarray(self.known[value])
+        array = np.asarray(self._value_of(value))
         cut = Cut(len(self.builder.nodes), value, array.tobytes())
         if all(c.value is not value for c in self.captured.cuts):
             self.captured.cuts.append(cut)
@@ -301,6 +300,21 @@ class Capture(Recorder):
         # What the user wrote to it would not reach the Tensor that it shows.
         array.flags.writeable = False
         return array
+
+    def _value_of(self, value: Value) -> Any:
+        """Return what `value` is in this run."""
+        if value not in self.known:
+            nodes = self.builder.nodes[self._run_up_to :]
+            run_nodes(nodes, self.known)
+            self._run_up_to = len(self.builder.nodes)
+        return self.known[value]
+
+    def check_zero(self, number: Tensor) -> bool:
+        """Return whether a Python number is zero; a later run in which it is not ends at once."""
+        if self._value_of(number._raw):
+            return False
+        self.captured.checks.append(number._raw)
+        return True
 
     def met_scalar(self) -> None:
         """Note that a scalar of NumPy became a constant: it may be an element of an array."""

@@ -73,7 +73,9 @@ class Environment:
         described = {guard.path: guard.description for guard in reads.guards}
         arrays = {
             path: (number, thing)
-            for number, (path, thing) in enumerate(zip(reads.captured.values(), captured, strict=True))
+            for number, (path, thing) in enumerate(
+                zip(reads.captured.values(), captured, strict=True)
+            )
             if isinstance(thing, np.ndarray) and path not in guarded
         }
         if not arrays:
@@ -82,7 +84,7 @@ class Environment:
         every = has_constants or may_look_inside(reads.codes, self._root, names)
         for path, (number, thing) in arrays.items():
             if every or number not in taken:
-                reads.guards.append(Guard("content", path, thing, described[path]))
+                reads.guards.append(Guard("content", path, thing.copy(), described[path]))
         self.check = compile_guards(reads)
 
     def guard_gradients(self, reads: dict[Source, bool]) -> None:

@@ -139,7 +139,6 @@ def _condition(guard: Guard, expected: str, bound: dict[str, Any]) -> str:
     if guard.kind == "absent":
         return f"not {expected}.isdisjoint({path})"
     if guard.kind == "content":
-        bound[expected] = np.array(value)
         return f"not same({path}, {expected})"
     return _array_condition(path, value, expected, bound)
 

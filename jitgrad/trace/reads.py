@@ -35,6 +35,8 @@ _LIMIT = 20_000
 _BY_ANY_NAME = frozenset({"getattr", "hasattr", "vars", "__dict__", "__getattribute__"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
 _LONG = 32
+# Run when an instance is made, not when one is used.
+_MAKING = frozenset({"__init__", "__new__", "__post_init__"})
 # Functions made there call the user's functions, which their closures hold.
 _WRAPPING_MODULES = frozenset({"contextlib", "functools"})
 
@@ -124,6 +126,7 @@ class _Scanner:
         self.names = names
         self.reads = Reads()
         self.seen: dict[int, str] = {}
+        self.classes_of_instances: set[type] = set()
         self.any_name = not names.isdisjoint(_BY_ANY_NAME)
 
     def visit_all(self, function: Callable[..., Any], leaves: Sequence[Any]) -> None:
@@ -197,6 +200,8 @@ class _Scanner:
             self.guard("equal", path, type(thing)(thing), description)
         elif isinstance(thing, (staticmethod, classmethod)):
             self.visit(thing.__func__, f"{path}.__func__", description)
+        elif type(thing) is object:
+            self.guard("is", path, thing, description)
         elif is_immutable(thing):
             self.guard("equal", path, thing, description)
         elif is_pure_callable(thing):
@@ -231,7 +236,8 @@ class _Scanner:
             if name in vars(module):
                 self.visit(vars(module)[name], f"{path}.{name}", f"{description}.{name}")
 
-    def visit_class(self, cls: type, path: str, description: str) -> None:
+    def visit_class(self, cls: type, path: str, description: str, makes: bool = True) -> None:
+        """Visit a class; `makes` says whether the function may make instances of it."""
         self.guard("is", path, cls, description)
         if is_library_class(cls):
             return
@@ -239,6 +245,8 @@ class _Scanner:
         self.guard("length", f"{path}.__dict__", len(vars(cls)), f"the attributes of {description}")
         for name, item in list(vars(cls).items()):
             special = name.startswith("__")
+            if name in _MAKING and not makes:
+                continue
             if name in self.names or (callable(item) if special else self.any_name):
                 self.visit_class_attribute(cls, name, item, path, description)
 
@@ -256,8 +264,9 @@ class _Scanner:
         cls = type(thing)
         self.guard("type", path, cls, description)
         for base in cls.__mro__:
-            if not is_library_class(base):
-                self.visit(base, self.root("cls", base), base.__name__)
+            if not is_library_class(base) and base not in self.classes_of_instances:
+                self.classes_of_instances.add(base)
+                self.visit_class(base, self.root("cls", base), base.__name__, makes=False)
         wrapped = getattr(thing, "__wrapped__", None)
         if wrapped is not None:
             self.visit(wrapped, f"{path}.__wrapped__", description)

@@ -241,11 +241,13 @@ class _Path:
             writes=[(source, value_of(value)) for source, value in c.writes],
             gradients=[(source, value_of(value)) for source, value in c.gradients],
             gradient_reads=c.gradient_reads,
+            checks=[value_of(value) for value in c.checks],
         )
 
 
 def _result_values(result: Captured) -> list[Value]:
     values = [leaf.content for leaf in result.leaves if leaf.kind in ("value", "array")]
     values += [value for _, value in result.writes]
+    values += result.checks
     values += [value for _, value in result.gradients if value is not None]
     return values_of(values)

@@ -273,7 +273,9 @@ def _array_operator(name: str, ufunc: Any, reflected: bool = False) -> Callable[
         for other in others:
             if other is None or isinstance(other, (str, bytes, dict, set)):
                 return NotImplemented
-        return _apply_ufunc(ufunc, "__call__", (*others, self) if reflected else (self, *others), {})
+        return _apply_ufunc(
+            ufunc, "__call__", (*others, self) if reflected else (self, *others), {}
+        )
 
     method.__name__ = name
     return method
@@ -351,6 +353,7 @@ def _unknown_attribute(name: str) -> Callable[..., Any]:
 
 def _number_operator(name: str, reflected: bool) -> Callable[..., Any]:
     usual = getattr(Tensor, name)
+    divides = name.strip("_").removeprefix("r") in ("truediv", "floordiv", "mod")
     ufunc = {**_UFUNCS, **_COMPARISONS}.get(name.strip("_").removeprefix("r" * reflected))
 
     def method(self: Any, other: Any) -> Any:
@@ -361,7 +364,11 @@ def _number_operator(name: str, reflected: bool) -> Callable[..., Any]:
         trace: Any = active_trace()
         before, trace.among_numbers = trace.among_numbers, True
         try:
+            if divides and isinstance(other, (bool, int, float, NumberStandIn)):
+                _check_divisor(trace, self if reflected else other)
             result = usual(self, other)
+            if "pow" in name and type(result) is Tensor and result.spec.weak:
+                _check_power(trace, result)
         finally:
             trace.among_numbers = before
         if type(result) is Tensor and result.spec.weak:
@@ -370,6 +377,19 @@ def _number_operator(name: str, reflected: bool) -> Callable[..., Any]:
 
     method.__name__ = name
     return method
+
+
+def _check_divisor(trace: Any, divisor: Any) -> None:
+    """Raise what Python raises at a division by zero, also in later runs."""
+    is_zero = divisor == 0
+    if is_zero is True or (isinstance(is_zero, Tensor) and not trace.check_zero(is_zero)):
+        raise ZeroDivisionError("division by zero")
+
+
+def _check_power(trace: Any, result: Tensor) -> None:
+    """See to it that Python computes powers that are complex, too large or of zero to less."""
+    if not trace.check_zero(Tensor.__ne__(result - result, 0)):
+        raise ArithmeticError("a power of Python numbers is no float")
 
 
 def _number_unary(name: str) -> Callable[..., Any]:

@@ -71,7 +71,8 @@ def test_a_shape_mismatch_shows_the_users_line() -> None:
     for _ in range(2):
         assert message_of(ShapeError, call, "f") == (
             "add: shapes (3,) and (2,) do not broadcast\n"
-            "  why:   the last axes are 3 and 2; they must be equal, or one of them 1"
+            "  why:   the last axes are 3 and 2; they must be equal, or one of them 1\n"
+            "  do:    reshape one of them so that the axes line up from the right"
         )
 
 
@@ -148,13 +149,29 @@ def test_wrong_arguments_raise_what_python_raises() -> None:
         f(X, 1.0, other=2)
 
 
-def test_division_of_python_floats_by_zero_raises() -> None:
-    f = jitgrad.compile(lambda x, a: x * (1.0 / a))
-    assert_close(f(X, 2.0), X / 2)
-    for _ in range(2):
+@pytest.mark.parametrize(
+    "function",
+    [lambda x, a: x * (1.0 / a), lambda x, a: x + 3.0 % a, lambda x, a: x + a**-1.0],
+    ids=["/", "%", "**"],
+)
+def test_division_of_python_numbers_by_zero_raises(function: Any) -> None:
+    f = jitgrad.compile(function)
+    for _ in range(3):
+        assert_close(f(X, 2.0), function(X, 2.0))
         with pytest.raises(ZeroDivisionError):
             f(X, 0.0)
-    assert_close(f(X, 4.0), X / 4)
+    with pytest.raises(ZeroDivisionError):
+        jitgrad.compile(function)(X, 0.0)
+    assert f.explain().segments == 1
+
+
+def test_powers_that_are_no_floats_are_those_of_python() -> None:
+    f = jitgrad.compile(lambda a, b: a**b)
+    assert f(2.0, 0.5) == pytest.approx(2.0**0.5, rel=1e-15)
+    assert f(-8.0, 1 / 3) == (-8.0) ** (1 / 3)
+    for _ in range(2):
+        with pytest.raises(OverflowError):
+            f(10.0, 400.0)
 
 
 # -- what is not captured ----------------------------------------------------------------------

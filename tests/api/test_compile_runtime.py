@@ -61,38 +61,6 @@ def test_the_source_runs_as_plain_python_with_the_same_result() -> None:
     assert_close(f(x, y), out)
 
 
-def test_every_kernel_has_a_python_twin_with_the_same_result() -> None:
-    f = jitgrad.compile(loss)
-    w, x = arguments()
-    f(w, x).backward()
-    kernels = [
-        kernel
-        for variants in f._variants.values()
-        for variant in variants
-        for segment in variant.tree.in_order()
-        for program in segment.compiled.function.all_programs()
-        for kernel in program.kernels
-    ]
-    assert len(kernels) >= 2
-    rng = np.random.default_rng(0)
-    for kernel in kernels:
-        sizes = {"n0": 4, "n1": 3}
-        given = [_array(kernel, number, rng) for number in range(len(kernel.arguments))]
-        del sizes
-        if any(a is None for a in given):
-            continue
-        compiled, plain = ([a.copy() for a in given] for _ in range(2))
-        kernel.call(*compiled)
-        kernel.python(*plain)
-        for a, b in zip(compiled, plain, strict=True):
-            assert_close(a, b)
-
-
-def _array(kernel: Any, number: int, rng: Any) -> Any:
-    kind = kernel.arguments[number]
-    return rng.random((3,) * kind.ndim).astype(kind.dtype)
-
-
 def test_the_adjoint_is_shown_as_well() -> None:
     f = jitgrad.compile(loss)
     w, x = arguments()
@@ -206,10 +174,10 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     root = str(Path(jitgrad.__file__).parents[1])
     environment = {**os.environ, "JITGRAD_CACHE_DIR": str(cache), "PYTHONPATH": root}
 
-    def run() -> list[str]:
+    def run(**more: str) -> list[str]:
         done = subprocess.run(
             [sys.executable, "-W", "error", str(script)],
-            env=environment, capture_output=True, text=True, check=True,
+            env={**environment, **more}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         return done.stdout.split(maxsplit=2)
 
@@ -219,6 +187,10 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     again, from_disk, same = run()
     assert int(again) == 0
     assert int(from_disk) == int(compiled)
+    assert same == gradient
+    # The kernels are Python, and run as such with the same result.
+    none, nothing, same = run(NUMBA_DISABLE_JIT="1")
+    assert int(none) == int(nothing) == 0
     assert same == gradient
 
 

@@ -5,6 +5,8 @@ Without the libraries that only `make bench` installs.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,15 @@ def test_results_of_other_shapes_are_no_results() -> None:
 
 def test_variants_take_turns() -> None:
     order: list[str] = []
-    interleave([lambda: order.append("a"), lambda: order.append("b")], rounds=3, turn=0.0)
+
+    def variant(name: str) -> Callable[[], None]:
+        def call() -> None:
+            order.append(name)
+            time.sleep(0.001)  # as long as a batch, so that each batch is one call
+
+        return call
+
+    interleave([variant("a"), variant("b")], rounds=3, turn=0.0)
     timed = "".join(order[6:])  # the first six settle how often to call
     assert timed == "aabb" * 3  # each turn begins with a call that is not timed
 
@@ -92,6 +102,15 @@ def test_figures_are_kept_shown_and_written_into_a_page(
     assert "old" not in text
     assert "Rosenbrock" in text
     assert "jitgrad, backward" in text
+
+
+def test_first_calls_that_are_not_measured_again_are_kept() -> None:
+    store = {"results": {"w@1": {"variants": {"jax": {"minimum": 2.0, "cold": 3.0, "warm": 1.0}}}}}
+    report.add(store, "w@1", {"variants": {"jax": {"minimum": 1.0}, "torch": {"minimum": 4.0}}})
+    assert store["results"]["w@1"]["variants"] == {
+        "jax": {"minimum": 1.0, "cold": 3.0, "warm": 1.0},
+        "torch": {"minimum": 4.0},
+    }
 
 
 def test_unknown_workload_is_said(capsys: pytest.CaptureFixture[str]) -> None:
