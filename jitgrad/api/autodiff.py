@@ -188,7 +188,7 @@ def _leaf_of(leaf: Any, number: int) -> Tensor:
             why="only floats, and arrays and Tensors of floats, can be differentiated by",
             do="pass a float (1.0 instead of 1), or choose other arguments with argnums",
         )
-    tensor = strong(box_tensor(leaf))
+    tensor: Tensor = strong(box_tensor(leaf))
     if not is_floating(tensor.dtype):
         raise DtypeError(
             f"grad: argument {number} has dtype {tensor.dtype}",

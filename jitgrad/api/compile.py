@@ -100,6 +100,7 @@ class CompiledFunction:
         return f"<compiled {self._title}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the plain function would return."""
         if self._eager_reason or active_trace() is not None:
             # Inside another trace the plain function is traced along.
             return self._function(*args, **kwargs)
@@ -108,7 +109,7 @@ class CompiledFunction:
             for straight in self._straight:
                 try:
                     result = straight(args)
-                except Exception as error:  # noqa: BLE001 - what it is, the plain function tells
+                except Exception as error:  # what it is, the plain function tells
                     return self._run_plain(_LeftToPython(error), args, kwargs)
                 if result is not MISS:
                     return result
@@ -186,7 +187,7 @@ class CompiledFunction:
         except UnfitCallError:
             set_generator_state(random_state)
             return _LeftToPython()
-        except Exception as error:  # noqa: BLE001 - what it is, the plain function tells
+        except Exception as error:  # what it is, the plain function tells
             set_generator_state(random_state)
             return _LeftToPython(error)
         return _LeftToPython()
@@ -355,7 +356,7 @@ class CompiledFunction:
         except PathMismatchError:
             before.restore()
             return self._give_up("it computes something else when run again with the same values")
-        except Exception as error:  # noqa: BLE001 - what it is, the plain function tells
+        except Exception as error:  # what it is, the plain function tells
             before.restore()
             return _LeftToPython(error)
         except BaseException:

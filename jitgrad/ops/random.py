@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from jitgrad.core.bind import box
+from jitgrad.core.bind import active_trace, box
 from jitgrad.core.dtypes import as_dtype, float64, get_default_dtype, int64, result_dtype
 from jitgrad.core.errors import ArgumentError
 from jitgrad.core.primitive import External, Primitive, Sample, none, register
@@ -37,6 +37,9 @@ class RandomSource:
 
     def restart(self, seed: int | None) -> int:
         """Begin the sequence that belongs to `seed`, one from the system for None; return it."""
+        trace = active_trace()
+        if trace is not None:
+            trace.refuse("it sets the seed of the random numbers")
         sequence = np.random.SeedSequence(seed)
         entropy = sequence.entropy
         with self._lock:

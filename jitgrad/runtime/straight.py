@@ -140,11 +140,12 @@ class _Writer:
         for place in range(len(self.arguments)):
             name, argument = named[place]
             for other, thing in named[place + 1 :]:
-                if argument is thing and isinstance(argument, (Tensor, np.ndarray)):
+                if not isinstance(argument, (Tensor, np.ndarray)):
+                    continue
+                if argument is thing:
                     self.miss_if(f"{name} is not {other}")
                 elif type(argument) is type(thing) and leaf_key(argument) == leaf_key(thing):
-                    if isinstance(argument, (Tensor, np.ndarray)):
-                        self.miss_if(f"{name} is {other}")
+                    self.miss_if(f"{name} is {other}")
 
     def check_memory(self, raws: list[str]) -> None:
         """Write the check that what is changed in place is shown by nothing else."""

@@ -29,7 +29,7 @@ class Variant:
         self.traces = 0
 
     def matches(self, leaves: Sequence[Any]) -> tuple[Any, ...] | None:
-        """Return what the function reads from outside if the variant holds for a call, else None."""
+        """Return what the function reads from outside; None if the call is another variant's."""
         captured = self.environment.check(leaves)
         if captured is None or (captured and shared_objects(leaves, captured) != self.shared):
             return None

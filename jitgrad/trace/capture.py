@@ -232,7 +232,7 @@ class Capture(Recorder):
             self._alive.append(array)
         return held
 
-    def add_number(self, number: float, source: Source, name: str = "") -> Tensor:
+    def add_number(self, number: float, source: Source, name: str = "") -> Any:
         """Return what stands for a Python number given as argument."""
         spec = operand_of(number).spec
         value = Value(spec, name)

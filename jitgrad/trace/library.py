@@ -34,7 +34,6 @@ _IMPURE_BUILTINS = frozenset({"input", "open", "globals", "eval", "exec"})
 _IMPURE_OF_MODULE = {
     "os": frozenset({"environ", "urandom", "getenv", "getpid", "times"}),
     "datetime": frozenset({"datetime", "date"}),
-    "jitgrad": frozenset({"manual_seed", "seed", "set_default_dtype"}),
     "sys": frozenset({"argv", "stdin"}),
 }
 _STATEFUL = (

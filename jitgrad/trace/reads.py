@@ -33,6 +33,8 @@ from jitgrad.trace.library import (
 _LIMIT = 20_000
 # Through these an attribute is read whose name does not stand in the code.
 _BY_ANY_NAME = frozenset({"getattr", "hasattr", "vars", "__dict__", "__getattribute__"})
+# These run when an object is made, not when one that was given is used.
+_CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__", "__set_name__"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range)
 _LONG = 32
 # Run when an instance is made, not when one is used.
@@ -128,6 +130,8 @@ class _Scanner:
         self.seen: dict[int, str] = {}
         self.classes_of_instances: set[type] = set()
         self.any_name = not names.isdisjoint(_BY_ANY_NAME)
+        # Classes of which only instances were met so far.
+        self.of_instances: dict[int, str] = {}
 
     def visit_all(self, function: Callable[..., Any], leaves: Sequence[Any]) -> None:
         self.visit(function, self.root("function", function), "the function", is_root=True)
@@ -241,14 +245,34 @@ class _Scanner:
         self.guard("is", path, cls, description)
         if is_library_class(cls):
             return
+        self.visit_members(cls, path, description)
+        self.visit_constructors(cls, path, description)
+        for base in cls.__mro__[1:]:
+            self.visit(base, self.root("cls", base), base.__name__)
+
+    def visit_class_of_instance(self, cls: type) -> None:
+        """Visit a class of which an object is used; none needs to be made."""
+        path = self.root("cls", cls)
+        if id(cls) not in self.seen and not is_library_class(cls):
+            self.seen[id(cls)] = path
+            self.reads.objects.append(cls)
+            self.of_instances[id(cls)] = path
+            self.guard("is", path, cls, cls.__name__)
+            self.visit_members(cls, path, cls.__name__)
+
+    def visit_members(self, cls: type, path: str, description: str) -> None:
         # A class that gains an attribute hides one of its bases.
         self.guard("length", f"{path}.__dict__", len(vars(cls)), f"the attributes of {description}")
         for name, item in list(vars(cls).items()):
             special = name.startswith("__")
-            if name in _MAKING and not makes:
+            if name in _CONSTRUCTORS:
                 continue
             if name in self.names or (callable(item) if special else self.any_name):
                 self.visit_class_attribute(cls, name, item, path, description)
+
+    def visit_constructors(self, cls: type, path: str, description: str) -> None:
+        for name in sorted(_CONSTRUCTORS & vars(cls).keys()):
+            self.visit_class_attribute(cls, name, vars(cls)[name], path, description)
 
     def visit_class_attribute(
         self, cls: type, name: str, item: Any, path: str, description: str

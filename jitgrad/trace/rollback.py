@@ -95,7 +95,7 @@ class Snapshot:
 def _unchanged(before: Any, now: Any) -> bool:
     """Return whether two contents consist of the same objects, or equal elements of arrays."""
     if isinstance(before, np.ndarray):
-        return before.tobytes() == now.tobytes()
+        return bool(before.tobytes() == now.tobytes())
     if isinstance(before, dict):
         return len(before) == len(now) and all(
             a is b and before[a] is now[b] for a, b in zip(before, now, strict=True)
@@ -103,7 +103,7 @@ def _unchanged(before: Any, now: Any) -> bool:
     if isinstance(before, (list, tuple)):
         return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
     if isinstance(before, set):
-        return before == now
+        return bool(before == now)
     return before is now
 
 

@@ -20,6 +20,7 @@ from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import DType, get_default_dtype, is_supported
 from jitgrad.core.tree import flatten, map_tree
 from jitgrad.ops.cast import cast, convert
+from jitgrad.ops.creation import clone
 from jitgrad.ops.numpy_protocol import apply_function, apply_ufunc
 from jitgrad.tensor.inplace import assign
 from jitgrad.tensor.tensor import Tensor
@@ -220,7 +221,7 @@ def _resolved(ufunc: Any, inputs: Any, outputs: Any) -> Any:
 
 
 def _converted(x: Any, dtype: DType) -> Any:
-    if isinstance(x, NumberStandIn) or isinstance(x, (bool, int, float)):
+    if isinstance(x, (NumberStandIn, bool, int, float)):
         return x
     if isinstance(x, np.ndarray):
         return x.astype(dtype, copy=False)
@@ -250,7 +251,7 @@ def _check_dtypes(function: Any, args: Any, kwargs: Any, result: Any) -> None:
         warnings.simplefilter("ignore")
         try:
             expected = flatten(function(*args, **kwargs))[0]
-        except Exception:  # noqa: BLE001 - whatever it is, the plain function will tell
+        except Exception:  # whatever it is, the plain function will tell
             expected = []
     found = flatten(result)[0]
     same = len(found) == len(expected) and all(
@@ -328,12 +329,12 @@ def _astype(x: Any, dtype: Any, **_: Any) -> Any:
     wanted = np.dtype(dtype)
     if not is_supported(wanted):
         _refuse(f"it converts an array to {wanted}")
-    copied: Any = Tensor.clone(x) if x.dtype == wanted else convert(x, wanted)
+    copied: Any = clone(x) if x.dtype == wanted else convert(x, wanted)
     return _marked(copied)
 
 
 def _copy(x: Any, order: str = "C") -> Any:
-    return _marked(Tensor.clone(x))
+    return _marked(clone(x))
 
 
 def _flatten(x: Any, order: str = "C") -> Any:

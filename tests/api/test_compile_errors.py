@@ -117,7 +117,7 @@ def test_errors_that_depend_on_values_may_be_caught_inside() -> None:
     def f(a: Any) -> Any:
         try:
             return jitgrad.linalg.inv(a)
-        except Exception:  # noqa: BLE001 - whatever is raised
+        except Exception:
             return a * 0.0
 
     regular, singular = jitgrad.eye(2) * 2.0, jitgrad.zeros(2, 2)
@@ -132,7 +132,7 @@ def test_an_error_of_a_kernel_is_that_of_the_plain_function() -> None:
     f = jitgrad.compile(lambda a: jitgrad.linalg.cholesky(a) * 2.0)
     good, bad = jitgrad.eye(2), -jitgrad.eye(2)
     assert_close(f(good), good * 2.0)
-    with pytest.raises(Exception, match=".") as plain:
+    with pytest.raises(Exception, match="positive") as plain:
         f.__wrapped__(bad)
     for _ in range(2):
         with pytest.raises(type(plain.value)) as caught:
@@ -194,8 +194,8 @@ def test_generators_and_comprehensions_inside_are_captured() -> None:
     @jitgrad.compile
     def f(xs: Any) -> Any:
         squares = (x * x for x in xs)
-        table = {k: x for k, x in enumerate(squares)}
-        return sum(table.values()) + [x for x in xs][-1]
+        table = {k: x * 1.0 for k, x in enumerate(squares)}
+        return sum(table.values()) + [x * 1.0 for x in xs][-1]
 
     for _ in range(2):
         assert_close(f([X, X * 2]), X * X * 5 + X * 2)

@@ -209,8 +209,9 @@ def test_values_that_keep_changing_end_in_plain_python_with_one_warning() -> Non
 
     xs = [LARGE * (k + 1.0) for k in range(10)]
     with pytest.warns(FallbackWarning, match="keep changing") as warned:
-        for x in xs:
-            assert_close(normalized(x), normalized.__wrapped__(x))
+        found = [normalized(x) for x in xs]
+    for x, value in zip(xs, found, strict=True):
+        assert_close(value, normalized.__wrapped__(x))
     assert len(warned) == 1
     assert "normalized (test_segments.py:" in str(warned[0].message)
     assert warned[0].filename == __file__
@@ -225,11 +226,16 @@ def test_state_that_keeps_changing_ends_in_plain_python_with_one_warning() -> No
     def f(x: Any) -> Any:
         return x * scale
 
+    def call() -> Any:
+        nonlocal scale
+        scale += 1.0
+        return f(LARGE)
+
     with pytest.warns(FallbackWarning, match="closure variable `scale`") as warned:
-        for _ in range(10):
-            scale += 1.0
-            agrees(f, LARGE)
+        found = [call() for _ in range(10)]
     assert len(warned) == 1
+    for number, value in enumerate(found):
+        assert_close(value, LARGE * (number + 1))
 
 
 def test_the_report_says_why_a_function_was_traced_anew() -> None:
