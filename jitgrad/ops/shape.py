@@ -170,9 +170,7 @@ permute_primitive: Primitive = register(
         grad_name="PermuteBackward0",
         view=True,
         write_view=lambda base, part, axes: permute_axes(part, _inverse(axes)),
-        merge=lambda first, second: {
-            "axes": tuple(first["axes"][axis] for axis in second["axes"])
-        },
+        merge=lambda first, second: {"axes": tuple(first["axes"][axis] for axis in second["axes"])},
     )
 )
 

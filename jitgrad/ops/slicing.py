@@ -94,9 +94,7 @@ def _whole(shape: Shape, source: int | None) -> Piece:
 def _part(shape: Shape, source: int, index: Index) -> Piece:
     """Return the piece that writes an input to the part that `index` picks."""
     spec = Spec(shape, np.dtype(np.float64))
-    return Piece(
-        picked_shape(index), lambda loops: _slice_index(loops, spec, index), source, True
-    )
+    return Piece(picked_shape(index), lambda loops: _slice_index(loops, spec, index), source, True)
 
 
 def _transpose_pieces(ct: Spec, shape: Shape, index: Index) -> list[Piece]:

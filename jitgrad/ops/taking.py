@@ -223,9 +223,7 @@ take_transpose: Primitive = register(
         infer=_take_transpose_infer,
         derivative=transposes(lambda ct, indices, axes: take(ct, indices, axes=axes), None),
         lowering=Indexed(
-            lambda loops, ct, indices, shape, axes: _taken_index(
-                loops, len(shape), indices, axes
-            ),
+            lambda loops, ct, indices, shape, axes: _taken_index(loops, len(shape), indices, axes),
             lambda ct, indices, shape, axes: ct.shape,
             adds=True,
         ),
@@ -328,9 +326,7 @@ def check_gather(operation: str, shape: Shape, index: Shape, axis: int) -> None:
             )
 
 
-def _gather_index(
-    loops: tuple[Affine, ...], axis: int
-) -> tuple[Affine | tuple[Affine, ...], ...]:
+def _gather_index(loops: tuple[Affine, ...], axis: int) -> tuple[Affine | tuple[Affine, ...], ...]:
     """Return the index of the element that a place of the index array names."""
     return (*loops[:axis], loops, *loops[axis + 1 :])
 

@@ -42,7 +42,9 @@ ACTIVATIONS: list[tuple[nn.Module, Callable[[Array], Array], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("module", "formula", "text"), ACTIVATIONS, ids=[row[2] for row in ACTIVATIONS])
+@pytest.mark.parametrize(
+    ("module", "formula", "text"), ACTIVATIONS, ids=[row[2] for row in ACTIVATIONS]
+)
 def test_an_activation_follows_its_formula(
     module: nn.Module, formula: Callable[[Array], Array], text: str
 ) -> None:
