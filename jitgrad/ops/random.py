@@ -28,12 +28,44 @@ if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
 
 
-class RandomSource:
-    """A NumPy generator that several threads may draw from; made when first needed."""
+class Generator:
+    """A sequence of random numbers of one's own, which several threads may draw from.
+
+    It begins where nobody can foresee, unless `manual_seed` is called.
+
+    Examples
+    --------
+    >>> import jitgrad
+    >>> generator = jitgrad.Generator().manual_seed(5)
+    >>> a = jitgrad.rand(3, generator=generator)
+    >>> b = jitgrad.rand(3, generator=jitgrad.Generator().manual_seed(5))
+    >>> bool((a == b).all())
+    True
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # NumPy's, made when first needed.
         self._generator: np.random.Generator | None = None
+        self._seed = 0
+
+    def __repr__(self) -> str:
+        return f"<jitgrad.Generator at {id(self):#x}>"
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Begin the sequence that belongs to `seed`, and return the generator."""
+        self.restart(seed)
+        return self
+
+    def seed(self) -> int:
+        """Begin a sequence that nobody can foresee, and return its seed."""
+        return self.restart(None)
+
+    def initial_seed(self) -> int:
+        """Return the seed that the sequence began with."""
+        if self._generator is None:
+            self.restart(None)
+        return self._seed
 
     def restart(self, seed: int | None) -> int:
         """Begin the sequence that belongs to `seed`, one from the system for None; return it."""
@@ -45,6 +77,7 @@ class RandomSource:
         with self._lock:
             self._generator = np.random.Generator(np.random.Philox(sequence))
         assert isinstance(entropy, int)
+        self._seed = entropy
         return entropy
 
     def draw(self, how: Callable[[np.random.Generator], Any]) -> Any:
@@ -67,7 +100,7 @@ class RandomSource:
                 self._generator.bit_generator.state = state
 
 
-_source = RandomSource()
+_source = Generator()
 
 
 @public(method=False)
@@ -117,7 +150,7 @@ def _drawn(
             infer=infer,
             derivative=none("it has no inputs"),
             lowering=External(),
-            samples=lambda rng: [Sample((), dict(p)) for p in params],
+            samples=lambda rng: [Sample((), {**p, "source": _source}) for p in params],
             doc=doc,
             grad_name="",
             impure=True,
@@ -127,8 +160,8 @@ def _drawn(
 
 random_uniform = _drawn(
     "random_uniform",
-    lambda shape, dtype: _source.draw(lambda g: g.random(shape, dtype=dtype)),
-    lambda shape, dtype: Spec(shape, dtype),
+    lambda shape, dtype, source: source.draw(lambda g: g.random(shape, dtype=dtype)),
+    lambda shape, dtype, source: Spec(shape, dtype),
     "Random numbers, equally likely anywhere from 0 to 1.",
     {"shape": (2, 3), "dtype": float64},
     {"shape": (), "dtype": float64},
@@ -136,8 +169,8 @@ random_uniform = _drawn(
 
 random_normal = _drawn(
     "random_normal",
-    lambda shape, dtype: _source.draw(lambda g: g.standard_normal(shape, dtype=dtype)),
-    lambda shape, dtype: Spec(shape, dtype),
+    lambda shape, dtype, source: source.draw(lambda g: g.standard_normal(shape, dtype=dtype)),
+    lambda shape, dtype, source: Spec(shape, dtype),
     "Random numbers with the standard normal distribution.",
     {"shape": (2, 3), "dtype": float64},
     {"shape": (0,), "dtype": float64},
@@ -145,33 +178,38 @@ random_normal = _drawn(
 
 random_exponential = _drawn(
     "random_exponential",
-    lambda shape, dtype: _source.draw(lambda g: g.standard_exponential(shape, dtype=dtype)),
-    lambda shape, dtype: Spec(shape, dtype),
+    lambda shape, dtype, source: source.draw(lambda g: g.standard_exponential(shape, dtype=dtype)),
+    lambda shape, dtype, source: Spec(shape, dtype),
     "Random numbers with the exponential distribution of mean 1.",
     {"shape": (2, 3), "dtype": float64},
 )
 
 random_integers = _drawn(
     "random_integers",
-    lambda shape, low, high, dtype: _source.draw(
+    lambda shape, low, high, dtype, source: source.draw(
         lambda g: g.integers(low, high, shape, dtype=np.int64).astype(dtype)
     ),
-    lambda shape, low, high, dtype: Spec(shape, dtype),
+    lambda shape, low, high, dtype, source: Spec(shape, dtype),
     "Random integers, equally likely from a lowest one to below a bound.",
     {"shape": (2, 3), "low": -2, "high": 5, "dtype": int64},
 )
 
 random_permutation = _drawn(
     "random_permutation",
-    lambda count, dtype: _source.draw(lambda g: g.permutation(count).astype(dtype)),
-    lambda count, dtype: Spec((count,), dtype),
+    lambda count, dtype, source: source.draw(lambda g: g.permutation(count).astype(dtype)),
+    lambda count, dtype, source: Spec((count,), dtype),
     "The integers below a bound in random order.",
     {"count": 5, "dtype": int64},
 )
 
 
 @public(method=False)
-def rand(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any,
+    dtype: npt.DTypeLike | None = None,
+    requires_grad: bool = False,
+    generator: Generator | None = None,
+) -> Tensor:
     """Return random numbers that are equally likely anywhere from 0 to 1.
 
     Parameters
@@ -182,6 +220,8 @@ def rand(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = F
         Floating; the default dtype where not given.
     requires_grad : bool
         Whether operations on it are recorded.
+    generator : Generator, optional
+        Draw from this one; from the process's own where not given.
 
     Returns
     -------
@@ -190,11 +230,18 @@ def rand(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = F
     """
     resolved = floating_or_default(dtype)
     check_floating("rand", resolved)
-    return finish(random_uniform(shape=shape_of_size("rand", size), dtype=resolved), requires_grad)
+    shape = shape_of_size("rand", size)
+    drawn = random_uniform(shape=shape, dtype=resolved, source=generator or _source)
+    return finish(drawn, requires_grad)
 
 
 @public(method=False)
-def randn(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any,
+    dtype: npt.DTypeLike | None = None,
+    requires_grad: bool = False,
+    generator: Generator | None = None,
+) -> Tensor:
     """Return random numbers with the standard normal distribution.
 
     Parameters
@@ -205,6 +252,8 @@ def randn(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
         Floating; the default dtype where not given.
     requires_grad : bool
         Whether operations on it are recorded.
+    generator : Generator, optional
+        Draw from this one; from the process's own where not given.
 
     Returns
     -------
@@ -213,7 +262,9 @@ def randn(*size: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     """
     resolved = floating_or_default(dtype)
     check_floating("randn", resolved)
-    return finish(random_normal(shape=shape_of_size("randn", size), dtype=resolved), requires_grad)
+    shape = shape_of_size("randn", size)
+    drawn = random_normal(shape=shape, dtype=resolved, source=generator or _source)
+    return finish(drawn, requires_grad)
 
 
 @public(method=False)
@@ -268,7 +319,12 @@ def randn_like(
 
 @public(method=False)
 def randint(
-    low: int, high: Any = None, size: Any = None, *, dtype: npt.DTypeLike = np.int64
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    dtype: npt.DTypeLike = np.int64,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Return random integers, equally likely from `low` to ``high - 1``.
 
@@ -282,6 +338,8 @@ def randint(
         The shape.
     dtype : dtype_like
         Of the result.
+    generator : Generator, optional
+        Draw from this one; from the process's own where not given.
 
     Returns
     -------
@@ -304,13 +362,19 @@ def randint(
             why="low must be less than high",
         )
     result: Tensor = random_integers(
-        shape=shape, low=int(low), high=int(high), dtype=as_dtype(dtype)
+        shape=shape,
+        low=int(low),
+        high=int(high),
+        dtype=as_dtype(dtype),
+        source=generator or _source,
     )
     return result
 
 
 @public(method=False)
-def randperm(n: int, *, dtype: npt.DTypeLike = np.int64) -> Tensor:
+def randperm(
+    n: int, *, dtype: npt.DTypeLike = np.int64, generator: Generator | None = None
+) -> Tensor:
     """Return the integers from 0 to ``n - 1`` in random order.
 
     Parameters
@@ -319,6 +383,8 @@ def randperm(n: int, *, dtype: npt.DTypeLike = np.int64) -> Tensor:
         How many.
     dtype : dtype_like
         Of the result.
+    generator : Generator, optional
+        Draw from this one; from the process's own where not given.
 
     Returns
     -------
@@ -326,12 +392,20 @@ def randperm(n: int, *, dtype: npt.DTypeLike = np.int64) -> Tensor:
         A permutation.
     """
     (count,) = shape_of_size("randperm", (n,))
-    result: Tensor = random_permutation(count=count, dtype=as_dtype(dtype))
+    result: Tensor = random_permutation(
+        count=count, dtype=as_dtype(dtype), source=generator or _source
+    )
     return result
 
 
 @public(method=False)
-def normal(mean: ArrayLike, std: ArrayLike = 1.0, size: Any = None) -> Tensor:
+def normal(
+    mean: ArrayLike,
+    std: ArrayLike = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
     """Return random numbers with a normal distribution.
 
     Parameters
@@ -340,6 +414,8 @@ def normal(mean: ArrayLike, std: ArrayLike = 1.0, size: Any = None) -> Tensor:
         Mean and standard deviation; shapes that broadcast. Gradients reach both.
     size : int or tuple of int, optional
         The shape, to which `mean` and `std` broadcast; their common shape where not given.
+    generator : Generator, optional
+        Draw from this one; from the process's own where not given.
 
     Returns
     -------
@@ -353,18 +429,20 @@ def normal(mean: ArrayLike, std: ArrayLike = 1.0, size: Any = None) -> Tensor:
     )
     given = [(value.dtype, value.ndim, False) for value in (middle, spread)]
     dtype = result_dtype([*given, (get_default_dtype(), 0, True)])
-    result: Tensor = add(mul(randn(shape, dtype=dtype), spread), middle)
+    result: Tensor = add(mul(randn(shape, dtype=dtype, generator=generator), spread), middle)
     return result
 
 
 @public()
-def bernoulli(p: ArrayLike) -> Tensor:
+def bernoulli(p: ArrayLike, *, generator: Generator | None = None) -> Tensor:
     """Return ones and zeros: a one with the probability that `p` gives for that element.
 
     Parameters
     ----------
     p : array_like, floating
         Probabilities, from 0 to 1.
+    generator : Generator, optional
+        Draw from this one; from the process's own where not given.
 
     Returns
     -------
@@ -375,7 +453,9 @@ def bernoulli(p: ArrayLike) -> Tensor:
 
     probability = box(p)
     check_floating("bernoulli", probability.dtype)
-    result: Tensor = convert(lt(rand_like(probability), probability), probability.dtype)
+    shape = tuple(probability.shape)
+    chance = rand(shape, dtype=probability.dtype, generator=generator)
+    result: Tensor = convert(lt(chance, probability), probability.dtype)
     return result
 
 
@@ -441,5 +521,7 @@ def exponential(x: Tensor, lambd: float = 1.0) -> Tensor:
         Of the shape and dtype of `x`.
     """
     check_floating("exponential", x.dtype)
-    result: Tensor = div(random_exponential(shape=tuple(x.shape), dtype=x.dtype), lambd)
+    result: Tensor = div(
+        random_exponential(shape=tuple(x.shape), dtype=x.dtype, source=_source), lambd
+    )
     return result

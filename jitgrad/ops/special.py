@@ -153,7 +153,7 @@ def _xlogy_eager(x: Any, y: Any) -> Any:
 
 
 def _xlogy_slope(x: Any, y: Any, x_spec: Spec) -> Any:
-    return select((box(x) == 0) & (box(y) <= 0), 0.0, log_of_either(y, x_spec))
+    return select((x == 0) & (y <= 0), 0.0, log_of_either(y, x_spec))
 
 
 xlogy = elementwise(

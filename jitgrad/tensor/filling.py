@@ -6,7 +6,7 @@ from jitgrad.core.bind import box
 from jitgrad.core.errors import ShapeError
 from jitgrad.core.public import public
 from jitgrad.ops.cast import convert
-from jitgrad.ops.creation import full_primitive
+from jitgrad.ops.creation import clone_primitive, full_primitive
 from jitgrad.ops.indexing import fit_value
 from jitgrad.tensor.tensor import ArrayLike, Tensor
 
@@ -80,5 +80,7 @@ def copy(x: Tensor, source: ArrayLike) -> Tensor:
     ShapeError
         If `source` does not broadcast to the shape of `x`.
     """
-    result: Tensor = convert(fit_value(source, tuple(x.shape), x.dtype), x.dtype)
-    return result
+    value = box(source)
+    result: Tensor = convert(fit_value(value, tuple(x.shape), x.dtype), x.dtype)
+    # In a trace what is the same value is the same memory.
+    return clone_primitive(result) if result is value else result

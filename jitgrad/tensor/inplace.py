@@ -193,6 +193,9 @@ def set_item(tensor: Tensor, index: Any, value: ArrayLike) -> None:
     if advanced is None:
         part = basic_item(tensor, basic)
         fitted = fit_value(new, tuple(part.shape), tensor.dtype)
+        if fitted is new and active_trace() is not None:
+            # In a trace what is the same value is the same memory.
+            fitted = clone_primitive(fitted)
         # A part without elements is no view of anything, and there is nothing to write.
         if part.numel():
             assign("x[...] = v", part, fitted)

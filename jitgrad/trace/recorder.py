@@ -10,6 +10,7 @@ from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Count
 from jitgrad.ir.graph import GraphBuilder, Literal, Node, Operand, Value
 from jitgrad.ops.cast import stop_gradient
+from jitgrad.ops.creation import full_primitive
 
 
 class Recorder:
@@ -37,10 +38,13 @@ class Recorder:
         return self.builder.emit(primitive, operands, params, self.location, self.adjoint)
 
     def lift(self, tensor: Any) -> Any:
-        """Return `tensor`; it must hold a graph value."""
-        if not isinstance(tensor._raw, Value):
+        """Return `tensor`, which holds a graph value; a number made of numbers becomes one."""
+        raw = tensor._raw
+        if isinstance(raw, Value):
+            return tensor
+        if raw.ndim or tensor.requires_grad:
             raise GraphError("a derivative rule brought an array of its own into the graph")
-        return tensor
+        return full_primitive(shape=(), value=raw.item(), dtype=raw.dtype)
 
     def constant(self, raw: Any) -> Any:
         """Return a raw value behind a ``stop_gradient``."""

@@ -3,14 +3,27 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import jitgrad as jg
-from jitgrad.ir.graph import Graph
+from jitgrad.core.primitive import TABLE, Primitive, Template
+from jitgrad.core.spec import Spec
+from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Value
 from jitgrad.ir.verify import verify
 from jitgrad.transforms.adjoint import adjoint
 from tests.codegen.graphs import graph_of, joint_of, lines_of
 
 x = np.arange(3.0)
+
+# The inputs of with_value have one shape; it is for rules, and never given a number.
+ELEMENTWISE = [
+    p
+    for p in TABLE.values()
+    if isinstance(p.lowering, Template)
+    and len(p.inputs) > 1
+    and p.differentiable
+    and p.name != "with_value"
+]
 
 
 def test_the_adjoint_is_the_one_of_its_docstring() -> None:
@@ -76,3 +89,16 @@ def test_adjoint_nodes_name_the_line_that_they_differentiate() -> None:
     lines = {node.location.line for node in joint.nodes if node.location is not None}
     assert len(lines) == 1
     assert [node.adjoint for node in joint.nodes] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("primitive", ELEMENTWISE, ids=str)
+def test_rules_take_python_numbers_in_place_of_the_other_inputs(primitive: Primitive) -> None:
+    for index in range(len(primitive.inputs)):
+        if primitive.rule_for(index) is None:
+            continue
+        operands: list[Value | Literal] = [Literal.of(0.3) for _ in primitive.inputs]
+        x = operands[index] = Value(Spec((3,), np.dtype(np.float64)), "x")
+        builder = GraphBuilder()
+        outputs = builder.emit(primitive, tuple(operands), {})
+        graph = verify(Graph((x,), tuple(builder.nodes), outputs))
+        assert joint_of(graph).gradients[0] is not None

@@ -161,3 +161,25 @@ def test_a_number_that_is_returned_is_passed_on() -> None:
     compiled = jg.compile(lambda x, s: (x * s, s))
     for s in (0.5, 1.5, 2.5, 3.5):
         assert float(compiled(jg.tensor(1.0), s)[1]) == s
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_copied_in_place_is_returned_apart_from_its_source(whole: bool) -> None:
+    def f(a: Any, b: Any) -> Any:
+        v, w = a * 2.0, b * 3.0
+        if whole:
+            v[...] = w
+        else:
+            v.copy_(w)
+        return v, w
+
+    compiled = jg.compile(f)
+    for _ in range(4):
+        v, w = compiled(jg.tensor([1.0, 2.0]), jg.tensor([3.0, 4.0]))
+        v[0] = 99.0
+        assert w.tolist() == [9.0, 12.0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_xlogy_of_a_number_is_compiled_with_its_gradient() -> None:
+    assert_compiled_is_eager(lambda x: (jg.xlogy(x, 0.3),), np.array([0.0, 2.0]))

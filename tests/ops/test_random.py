@@ -105,3 +105,22 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         jitgrad.rand(2, dtype=np.int64)
     with pytest.raises(DtypeError, match="can't have dtype int64"):
         jitgrad.randn_like([1, 2])
+
+
+def test_a_generator_has_a_sequence_of_its_own() -> None:
+    draws = [
+        lambda g: jitgrad.rand(3, generator=g),
+        lambda g: jitgrad.randn(3, generator=g),
+        lambda g: jitgrad.randint(0, 1000, (5,), generator=g),
+        lambda g: jitgrad.randperm(9, generator=g),
+        lambda g: jitgrad.normal(1.0, 2.0, (4,), generator=g),
+        lambda g: jitgrad.bernoulli(jitgrad.full((40,), 0.5), generator=g),
+    ]
+    for draw in draws:
+        one, other = jitgrad.Generator().manual_seed(7), jitgrad.Generator().manual_seed(7)
+        jitgrad.manual_seed(1)
+        first = draw(one)
+        jitgrad.manual_seed(2)
+        assert first.tolist() == draw(other).tolist()
+        assert first.tolist() != draw(one).tolist()
+        assert one.initial_seed() == 7
