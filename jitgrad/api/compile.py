@@ -37,6 +37,7 @@ from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.capture import CannotCaptureError, Capture, Captured, Source, capture
 from jitgrad.trace.environment import Environment
 from jitgrad.trace.segments import PathMismatchError, SegmentTree
+from jitgrad.trace.stand_ins import StandIn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -338,7 +339,7 @@ class CompiledFunction:
         if variant.traces > 1:
             self._log.append("traced anew: a value that it asks for was never seen before")
         random_state = generator_state()
-        before = variant.environment.snapshot()
+        before = variant.environment.snapshot(captured_things)
         changed = ""
         try:
             captured = self._capture(variant, leaves, tree, has_kwargs, captured_things)
@@ -382,6 +383,10 @@ class CompiledFunction:
                 self._stand_in(trace, leaf, number, names.get(number, ""))
                 for number, leaf in enumerate(leaves)
             ]
+            if any(isinstance(x, StandIn) for x in stand_ins) and (
+                variant.environment.asks_for_types()
+            ):
+                raise CannotCaptureError("it asks for the type of what may be an argument")
             arguments = unflatten(tree, stand_ins)
             return arguments if has_kwargs else (arguments, {})
 
@@ -485,6 +490,15 @@ def compile(function: Any = None, *, retrace_limit: int = _RETRACE_LIMIT) -> Any
     ------
     ArgumentError
         If `function` is not callable.
+
+    Notes
+    -----
+    Python floats, arrays and Tensors are inputs of the compiled program; ints, strings and the
+    like are part of it. NumPy arrays among the arguments keep NumPy's meaning: what operators and
+    NumPy's functions make of them comes back as arrays, what jitgrad's make of them as Tensors.
+    ``print`` prints when the function is traced. A function that changes something besides arrays
+    (a counter, a list), or that depends on the time or on Python's random numbers, is left to
+    plain Python, with one warning.
 
     Examples
     --------

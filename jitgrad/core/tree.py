@@ -55,7 +55,9 @@ def _flatten_into(value: Any, leaves: list[Any]) -> Tree:
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         return Tree(kind, kind._fields, tuple([_flatten_into(item, leaves) for item in value]))
     if dataclasses.is_dataclass(kind):
-        names = tuple(f.name for f in dataclasses.fields(kind) if f.init)
+        fields = [f.name for f in dataclasses.fields(kind) if hasattr(value, f.name)]
+        # Attributes that it was given later, too: what was not taken apart would be lost.
+        names = tuple(dict.fromkeys([*fields, *getattr(value, "__dict__", ())]))
         items = [_flatten_into(getattr(value, name), leaves) for name in names]
         return Tree(kind, names, tuple(items))
     leaves.append(value)
@@ -80,7 +82,11 @@ def _unflatten_from(tree: Tree, leaves: Any) -> Any:
         return kind(zip(tree.keys, children, strict=True))
     if issubclass(kind, tuple):
         return kind(*children)
-    return kind(**dict(zip(map(str, tree.keys), children, strict=True)))
+    # Not by its class: `__init__` may do more than store what it is given.
+    made = object.__new__(kind)
+    for name, child in zip(tree.keys, children, strict=True):
+        object.__setattr__(made, str(name), child)
+    return made
 
 
 def leaf_count(tree: Tree) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import types
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
@@ -388,10 +389,14 @@ class Capture(Recorder):
             return ResultLeaf("source", Source("captured", self.sources[id(leaf)]))
         if id(leaf) in self._objects:
             return ResultLeaf("source", self._objects[id(leaf)])
+        if isinstance(leaf, (np.ndarray, np.generic)):
+            self.met_scalar()
         if isinstance(leaf, (np.ndarray, set)):
             return ResultLeaf("copy", leaf)
         if isinstance(leaf, _NEVER_CHANGING) or id(leaf) in self.objects:
             return ResultLeaf("static", leaf)
+        if inspect.iscoroutine(leaf):
+            leaf.close()
         raise CannotCaptureError(f"it returns a {type(leaf).__name__} that it makes itself")
 
 

@@ -14,6 +14,7 @@ from jitgrad.trace.contents import may_look_inside, names_in
 from jitgrad.trace.guards import compile_guards, first_failure
 from jitgrad.trace.reads import Guard, scan
 from jitgrad.trace.rollback import Snapshot
+from jitgrad.trace.type_questions import asks_for_types
 
 
 class Environment:
@@ -44,14 +45,18 @@ class Environment:
         self.unguardable = self._reads.unguardable
         self.check = compile_guards(self._reads)
 
+    def asks_for_types(self) -> bool:
+        """Return whether the function may tell what stands in for an argument from it."""
+        return asks_for_types(self._reads.codes)
+
     @property
     def objects(self) -> set[int]:
         """The ``id`` of everything that the function reads from outside."""
         return {id(thing) for thing in self._reads.objects}
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, captured: Sequence[Any]) -> Snapshot:
         """Return the state of what the function reads, to be compared and restored."""
-        return Snapshot(self._reads)
+        return Snapshot(self._reads, captured)
 
     def guard_contents(
         self, used: Iterable[int], captured: Sequence[Any], has_constants: bool

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.core.bind import Boxed
-from jitgrad.trace.reads import Guard, Reads
+from jitgrad.trace.reads import Guard, Kind, Reads
 
 Check = Callable[[Sequence[Any]], tuple[Any, ...] | None]
 
@@ -147,17 +146,13 @@ def _plain_keys(keys: list[Any]) -> bool:
     return all(isinstance(key, (str, int)) for key in keys)
 
 
-def _array_condition(path: str, value: Any, expected: str, bound: dict[str, Any]) -> str:
+def _array_condition(path: str, value: Kind, expected: str, bound: dict[str, Any]) -> str:
     kind, shape, dtype = f"{expected}_type", f"{expected}_shape", f"{expected}_dtype"
-    bound[kind], bound[shape], bound[dtype] = type(value), value.shape, value.dtype
-    # The object itself must not be kept alive, nor bound, by its guard.
-    bound[expected] = None
-    if not isinstance(value, Boxed):
-        return f"type(v := {path}) is not {kind} or v.shape != {shape} or v.dtype != {dtype}"
-    return (
-        f"type(v := {path}) is not {kind} or (r := v._raw).shape != {shape} or r.dtype != {dtype}"
-        f" or v.requires_grad is not {value.requires_grad}"  # type: ignore[attr-defined]
-    )
+    bound[kind], bound[shape], bound[dtype] = value.type, value.shape, value.dtype
+    text = f"type(v := {path}) is not {kind} or v.shape != {shape} or v.dtype != {dtype}"
+    if value.requires_grad is not None:
+        text += f" or v.requires_grad is not {value.requires_grad}"
+    return text
 
 
 def same(found: Any, expected: Any) -> bool:
@@ -179,7 +174,7 @@ def same(found: Any, expected: Any) -> bool:
 def first_failure(reads: Reads, leaves: Sequence[Any]) -> str:
     """Return in words which guard fails now; ``""`` if all hold."""
     for guard in reads.guards:
-        single = Reads([guard], {}, [], reads.roots)
+        single = Reads([guard], roots=reads.roots)
         if compile_guards(single)(leaves) is None:
             return f"{guard.description} {_change(guard, reads, leaves)}"
     return ""

@@ -66,6 +66,34 @@ class Guard:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What must stay the same of a Tensor or array whose elements may change.
+
+    Parameters
+    ----------
+    type : type
+        Its class.
+    shape : tuple of int
+        Its shape.
+    dtype : dtype
+        Its dtype.
+    requires_grad : bool or None
+        Of a Tensor.
+    """
+
+    type: type
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    requires_grad: bool | None
+
+    @staticmethod
+    def of(thing: Any) -> Kind:
+        """Return the kind of a Tensor or array, which is not kept alive by it."""
+        requires_grad = thing.requires_grad if isinstance(thing, Boxed) else None  # type: ignore[attr-defined]
+        return Kind(type(thing), thing.shape, thing.dtype, requires_grad)
+
+
 @dataclass(slots=True)
 class Reads:
     """What the scan found.
@@ -76,12 +104,10 @@ class Reads:
         Everything that must stay as it is.
     captured : dict
         Path of each Tensor and array, by the object's ``id``; these become inputs.
-    things : list
-        The Tensors and arrays, in the order of `captured`.
     roots : dict
         What the names at the beginnings of paths stand for.
     objects : list
-        Every object that was visited and has an identity.
+        Every object that was visited and has an identity, but for Tensors and arrays.
     stored : list of (dict, str)
         Global names that the code may read or assign, with their namespaces.
     codes : list of code
@@ -92,7 +118,6 @@ class Reads:
 
     guards: list[Guard] = field(default_factory=list)
     captured: dict[int, str] = field(default_factory=dict)
-    things: list[Any] = field(default_factory=list)
     roots: dict[str, Any] = field(default_factory=dict)
     objects: list[Any] = field(default_factory=list)
     stored: list[tuple[dict[str, Any], str]] = field(default_factory=list)
@@ -128,6 +153,8 @@ class _Scanner:
         self.names = names
         self.reads = Reads()
         self.seen: dict[int, str] = {}
+        # While the scan lasts, the `id` of one thing must not become that of another.
+        self.alive: list[Any] = []
         self.classes_of_instances: set[type] = set()
         self.any_name = not names.isdisjoint(_BY_ANY_NAME)
         # Classes of which only instances were met so far.
@@ -166,7 +193,7 @@ class _Scanner:
             self.guard("same", path, self.seen[id(thing)], description)
             return
         self.seen[id(thing)] = path
-        self.reads.objects.append(thing)
+        self.alive.append(thing)
         if len(self.seen) > _LIMIT:
             self.give_up(f"it reaches more than {_LIMIT} objects")
             return
@@ -175,9 +202,9 @@ class _Scanner:
             self.give_up(reason)
         elif isinstance(thing, (Boxed, np.ndarray)):
             self.reads.captured[id(thing)] = path
-            self.reads.things.append(thing)
-            self.guard("tensor", path, thing, description)
+            self.guard("tensor", path, Kind.of(thing), description)
         else:
+            self.reads.objects.append(thing)
             self.visit_composite(thing, path, description, is_root)
 
     def visit_composite(self, thing: Any, path: str, description: str, is_root: bool) -> None:

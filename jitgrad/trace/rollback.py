@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,14 @@ class Snapshot:
     ----------
     reads : Reads
         What the scan found.
+    captured : sequence
+        The Tensors and arrays that are there now.
     """
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: Reads, captured: Sequence[Any]) -> None:
         self._kept: list[tuple[str, Any, Any, Callable[[Any], Any], Callable[..., None]]] = []
         self._modes = (modes.grad, modes.inference)
-        for thing in reads.objects:
+        for thing in [*reads.objects, *captured]:
             self._keep(thing)
         for thing in reads.roots.values():
             if isinstance(thing, types.CellType):

@@ -27,6 +27,7 @@ from jitgrad.tensor.tensor import Tensor
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _DEMO = _PACKAGE + "demo" + os.sep
+_NUMPY = os.sep + "numpy" + os.sep
 
 # The function of NumPy that carries out each operator of arrays.
 _UFUNCS = {
@@ -47,10 +48,23 @@ _METHODS = (
 )  # fmt: skip
 
 
+def _class_of(stand_in: Any) -> type:
+    """Return the class that a stand-in has for the user's ``isinstance``, its own for others."""
+    file = sys._getframe(1).f_code.co_filename
+    if (file.startswith(_PACKAGE) and not file.startswith(_DEMO)) or _NUMPY in file:
+        return type(stand_in)
+    if type(stand_in) is NumberStandIn:
+        return {"b": bool, "i": int, "f": float}[stand_in.dtype.kind]
+    if type(stand_in) is ArrayStandIn:
+        return np.ndarray if stand_in.ndim else stand_in.dtype.type
+    return type(stand_in)
+
+
 class StandIn(Tensor):
     """Base of what is not a Tensor to the user."""
 
     _is_numpy = True
+    __class__ = property(_class_of)
 
 
 class NumberStandIn(StandIn):
@@ -84,15 +98,14 @@ class NumberStandIn(StandIn):
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
 
-    def __getattribute__(self, name: str) -> Any:
-        if name in _ONLY_OF_NUMBERS:
-            return getattr(self.item(), name)
-        return super().__getattribute__(name)
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
 
 
-_ONLY_OF_NUMBERS = frozenset(
-    {"is_integer", "as_integer_ratio", "hex", "conjugate", "real", "imag", "bit_length",
-     "__trunc__", "__floor__", "__ceil__"}
+# What numbers have and Tensors don't, or have as something else.
+_ONLY_OF_NUMBERS = (
+    "is_integer", "as_integer_ratio", "hex", "conjugate", "real", "imag", "bit_length",
+    "__trunc__", "__floor__", "__ceil__",
 )  # fmt: skip
 
 
@@ -411,6 +424,10 @@ def _number_unary(name: str) -> Callable[..., Any]:
     return method
 
 
+def _number_attribute(name: str) -> property:
+    return property(lambda self: getattr(self.item(), name))
+
+
 def install_operators() -> None:
     """Give the stand-ins their operators and methods; those of Tensors must be there already."""
     for short, ufunc in _UFUNCS.items():
@@ -429,6 +446,8 @@ def install_operators() -> None:
         name = f"__{short}__"
         setattr(ArrayStandIn, name, _array_operator(name, ufunc))
         setattr(NumberStandIn, name, _number_unary(name))
+    for name in _ONLY_OF_NUMBERS:
+        setattr(NumberStandIn, name, _number_attribute(name))
     functions: dict[str, Callable[..., Any]] = {name: getattr(np, name) for name in _METHODS}
     functions |= {
         "reshape": _reshape, "transpose": _transpose, "astype": _astype, "copy": _copy,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -356,3 +357,16 @@ def test_introspection_takes_no_part_in_the_result() -> None:
     x = jitgrad.tensor(X)
     assert "sin" in f.graph(x)
     assert isinstance(f(x), Tensor)
+
+
+def test_floats_have_the_methods_of_floats() -> None:
+    @jitgrad.compile
+    def f(x: Any, a: float) -> Any:
+        numbers = (a.is_integer(), round(a, 1), int(a), math.floor(a), a.real, divmod(7.0, a))
+        return x * a, numbers, f"{a:.2f}", {2.5: "found"}.get(a), max(a, 1.0)
+
+    x = jitgrad.tensor(X)
+    for a in (2.5, 3.0, 2.5):
+        found, expected = f(x, a), f.__wrapped__(x, a)
+        assert_close(found[0], expected[0])
+        assert found[1:] == expected[1:]

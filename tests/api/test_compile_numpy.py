@@ -201,3 +201,30 @@ def test_gradients_by_arrays_are_arrays() -> None:
     f = jitgrad.compile(jitgrad.value_and_grad(loss))
     for _ in range(2):
         same(f(w, X), expected)
+
+
+def test_isinstance_tells_what_the_caller_gave() -> None:
+    @jitgrad.compile
+    def f(x: Any, a: Any, n: Any) -> Any:
+        kinds = [np.ndarray, np.generic, np.float64, float, int, bool, str]
+        return [[isinstance(v, k) for k in kinds] for v in (x, a, n, x.sum(), a > 1, x[0, 0])]
+
+    for _ in range(2):
+        assert f(X, 2.5, 3) == f.__wrapped__(X, 2.5, 3)
+        assert f(X[:1], np.float64(2.5), np.int64(3))[1][1:4] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * 2 if isinstance(x, Tensor) else jitgrad.tensor(x) * 3,
+        lambda x: x * 2 if type(x) is Tensor else x * 3,
+    ],
+)
+def test_asking_whether_an_array_is_a_tensor_runs_as_plain_python(function: Any) -> None:
+    f = jitgrad.compile(function)
+    x = jitgrad.tensor(X)
+    assert_close(f(x), x * 2)
+    assert not f.explain().eager_reason
+    with pytest.warns(jitgrad.FallbackWarning, match="asks for the type"):
+        same(f(X), function(X))

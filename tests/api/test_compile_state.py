@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -388,3 +389,33 @@ def test_objects_among_the_arguments_are_read_anew() -> None:
     assert f.explain().variants == 2
     for scale in (1.0, 2.0, 3.0):
         agrees(jitgrad.compile(lambda x, g: g(x)), X, lambda x, scale=scale: x * scale)
+
+
+def test_tensors_that_were_replaced_are_not_kept() -> None:
+    w, data = jitgrad.ones(3), np.ones(3)
+    f = jitgrad.compile(lambda x: x * w + jitgrad.sum(data))
+    x = jitgrad.ones(3)
+    gone = [weakref.ref(w), weakref.ref(data)]
+    for _ in range(3):
+        f(x)
+    w, data = jitgrad.zeros(3), np.zeros(3)
+    f(x)
+    assert [ref() for ref in gone] == [None, None]
+
+
+def test_dataclasses_among_the_arguments_keep_what_they_were_given_later() -> None:
+    @dataclass
+    class Grid:
+        x: Any
+        n: int = 3
+
+        def __post_init__(self) -> None:
+            self.total: float = self.n * 2.0
+
+    f = jitgrad.compile(lambda grid: (grid.x * grid.total, grid))
+    grid = Grid(X)
+    for total in (6.0, 100.0, 6.0):
+        grid.total = total
+        value, returned = f(grid)
+        assert_close(value, X * total)
+        assert vars(returned) == vars(grid)

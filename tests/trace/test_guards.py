@@ -122,7 +122,7 @@ def test_what_a_function_changes_is_found_and_undone() -> None:
         Holder.kind = "other"
 
     environment = environment_of(change)
-    before = environment.snapshot()
+    before = environment.snapshot([array])
     assert before.what_changed() == ""
     change()
     assert "outside itself" in before.what_changed()
@@ -136,7 +136,7 @@ def test_what_a_function_changes_is_found_and_undone() -> None:
 
 
 def test_a_changed_grad_mode_is_found_and_undone() -> None:
-    before = environment_of(lambda: None).snapshot()
+    before = environment_of(lambda: None).snapshot([])
     jitgrad.set_grad_enabled(False)
     try:
         assert "grad mode" in before.what_changed()
