@@ -91,6 +91,9 @@ class _Emitter:
             if isinstance(leaf, Compute)
         ]
         self.finishing: dict[Loop, list[Statement]] = {}
+        # One accumulator over millions of float32 numbers loses what is small beside it; so each
+        # row has its own, which is then added to that of all.
+        self.summed_by_rows: dict[Loop, list[Statement]] = {}
         self.arguments = self.find_arguments()
 
     # -- the function ---------------------------------------------------------------------
@@ -274,6 +277,8 @@ class _Emitter:
                 if isinstance(leaf, Compute) and leaf.statement.reduced:
                     outermost = leaf.loops[min(leaf.statement.reduced)]
                     self.finishing.setdefault(outermost, []).append(leaf.statement)
+                    if len(leaf.statement.reduced) > 1 and self.is_scalar(leaf.statement.out):
+                        self.summed_by_rows.setdefault(leaf.loops[-1], []).append(leaf.statement)
 
     def body(self, items: list[Item], depth: int) -> None:
         for item in items:
@@ -288,10 +293,14 @@ class _Emitter:
 
     def loop(self, loop: Loop, depth: int) -> None:
         name = _name_of(depth)
+        for statement in self.summed_by_rows.get(loop, ()):
+            self.writer.line(f"{self.row_name(statement.out)} = {self.identity_text(statement)}")
         self.writer.line(f"for {name} in range({self.extent_name(loop.extent)}):")
         self.writer.depth += 1
         self.body(loop.body, depth + 1)
         self.writer.depth -= 1
+        for statement in self.summed_by_rows.get(loop, ()):
+            self.update(statement, self.scalar_name(statement.out), self.row_name(statement.out))
         for statement in self.finishing.get(loop, ()):
             self.finish(statement, depth)
 
@@ -337,7 +346,7 @@ class _Emitter:
             self.check_lookups(item)
         if isinstance(statement.form, Accumulation):
             self.comment(statement.node)
-            self.accumulate(item, statement.form)
+            self.accumulate(item)
             return
         text = self.template(item, statement.form)
         out = statement.out
@@ -417,26 +426,44 @@ class _Emitter:
             return f"i32({text})"
         return text
 
-    def accumulate(self, item: Compute, form: Accumulation) -> None:
+    def accumulate(self, item: Compute) -> None:
         statement = item.statement
         out = statement.out
         texts = [self.element_text(e, item.loops, out.dtype) for e in statement.elements]
         x = " * ".join(map(parenthesised, texts)) if statement.product else texts[0]
         if self.is_scalar(out):
-            target = self.scalar_name(out)
+            by_rows = statement in self.summed_by_rows.get(item.loops[-1], ())
+            target = self.row_name(out) if by_rows else self.scalar_name(out)
         else:
             loops = [_name_of(k) for k in range(len(item.loops))]
             target = self.buffer_text(out, statement.out_index, loops)
-        update = form.combine.format(acc=target, x=x)
-        if out.dtype.name == "int32":
-            update = f"i32({update})"
-        self.writer.line(f"{target} = {update}")
+        self.update(statement, target, x)
+
+    def update(self, statement: Statement, target: str, x: str) -> None:
+        """Combine `x` into the accumulator `target`."""
+        assert isinstance(statement.form, Accumulation)
+        text = statement.form.combine.format(acc=target, x=x)
+        if statement.out.dtype.name == "int32":
+            text = f"i32({text})"
+        self.writer.line(f"{target} = {text}")
+
+    def row_name(self, value: Value) -> str:
+        """Return the name of the accumulator of one row of a reduction over several axes."""
+        name = f"{self.names[value]}_row"
+        while name in self.names.values():
+            name += "_"
+        return name
+
+    def identity_text(self, statement: Statement) -> str:
+        """Return the text of an accumulator's first value."""
+        assert isinstance(statement.form, Accumulation)
+        dtype = statement.out.dtype
+        return literal(statement.form.identity(dtype), dtype)
 
     def start(self, item: Start) -> None:
         statement = item.statement
-        assert isinstance(statement.form, Accumulation)
         out = statement.out
-        first = literal(statement.form.identity(out.dtype), out.dtype)
+        first = self.identity_text(statement)
         if self.is_scalar(out):
             self.writer.line(f"{self.scalar_name(out)} = {first}")
             return

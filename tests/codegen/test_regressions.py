@@ -183,3 +183,13 @@ def test_what_was_copied_in_place_is_returned_apart_from_its_source(whole: bool)
 @pytest.mark.filterwarnings("error")
 def test_xlogy_of_a_number_is_compiled_with_its_gradient() -> None:
     assert_compiled_is_eager(lambda x: (jg.xlogy(x, 0.3),), np.array([0.0, 2.0]))
+
+
+def test_a_float32_sum_over_several_axes_keeps_what_is_small() -> None:
+    # One accumulator for all of it ends near 2e6, where float32 numbers are 0.125 apart.
+    x = np.random.default_rng(0).random((4096, 1024)).astype(np.float32)
+    total = jg.compile(lambda x: x.sum())(jg.tensor(x)).item()
+    assert abs(total / x.sum(dtype=np.float64) - 1) < 2e-6
+    varying = jg.compile(lambda x: (x.exp() * x).mean())(jg.tensor(x)).item()
+    exact = (np.exp(x.astype(np.float64)) * x).mean()
+    assert abs(varying / exact - 1) < 2e-6
