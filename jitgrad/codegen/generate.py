@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from jitgrad.codegen.emit import emit_kernel
 from jitgrad.codegen.lower import lower
-from jitgrad.codegen.nests import ExternalCall
+from jitgrad.codegen.nests import ExternalCall, Statement
+from jitgrad.codegen.recompute import recompute_out_of_step
 from jitgrad.codegen.schedule import schedule
 from jitgrad.codegen.storage import Storage, plan
 from jitgrad.codegen.text import KernelText, name_values
 from jitgrad.intrinsics.catalogue import all_intrinsics
-from jitgrad.ir.graph import Graph, Value
+from jitgrad.ir.graph import Graph, Node, Value
 
 _RESERVED_WORDS = (
     "sizes",
@@ -50,11 +51,12 @@ class ProgramText:
 
 def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
     """Return the generated text of `graph`; see `lower` for `contiguous`."""
-    lowered = lower(graph, contiguous)
+    lowered = recompute_out_of_step(lower(graph, contiguous))
     tree = schedule(lowered)
     storage = plan(lowered, tree)
     intrinsics = {record.name for record in all_intrinsics()}
-    extra = [value for value in storage.buffers if value not in graph.inputs]
+    extra: dict[Value, Node | None] = dict.fromkeys(storage.buffers)
+    extra.update((s.out, s.node) for s in lowered.steps if isinstance(s, Statement))
     names = name_values(graph, extra, intrinsics.union(_RESERVED_WORDS))
     parts: list[KernelText | ExternalCall] = [
         part if isinstance(part, ExternalCall) else emit_kernel(part, lowered, tree, storage, names)

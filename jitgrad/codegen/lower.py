@@ -21,6 +21,7 @@ from jitgrad.codegen.nests import (
     Statement,
     Step,
 )
+from jitgrad.codegen.parts import Part, box_of, regions, whole_box
 from jitgrad.core.affine import Affine
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import (
@@ -31,9 +32,11 @@ from jitgrad.core.primitive import (
     Fill,
     Indexed,
     IndexMap,
+    Piece,
     Pieces,
     Template,
 )
+from jitgrad.core.spec import Shape, Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
 from jitgrad.ir.walk import producers
 
@@ -94,6 +97,8 @@ class _Lowering:
         self.made_by = producers(graph)
         self.contiguous = contiguous
         self.copies: dict[Value, Value] = {}
+        # Sums of parts that nothing but such sums has read so far.
+        self.parts: dict[Value, list[Part]] = {}
 
     def run(self) -> Lowered:
         for node in self.result.graph.nodes:
@@ -110,6 +115,7 @@ class _Lowering:
         while isinstance(operand, Value):
             node = self.made_by.get(operand)
             if node is None or not isinstance(node.primitive.lowering, (IndexMap, Alias)):
+                self.write_parts(operand)
                 return Read(operand, index)
             spec = node.inputs[0].spec
             moved = node.primitive.lowering.function(index, spec, **node.params)
@@ -129,7 +135,8 @@ class _Lowering:
     def lower_node(self, node: Node) -> None:
         lowering = node.primitive.lowering
         if isinstance(lowering, Template):
-            self.add_map(node, node.outputs[0], node.inputs, lowering)
+            if not (lowering.adds and self.add_parts(node)):
+                self.add_map(node, node.outputs[0], node.inputs, lowering)
         elif isinstance(lowering, Fill):
             number = Literal.of(node.params["value"])
             self.add_map(node, node.outputs[0], (number,), COPY)
@@ -179,38 +186,162 @@ class _Lowering:
         return self.element(operand, index)
 
     def add_pieces(self, node: Node, lowering: Pieces) -> None:
-        """Add a statement for each part of the output that is written separately."""
+        """Note the parts of the output; or add a statement for each that is written separately."""
         out = node.outputs[0]
+        pieces = lowering.function(*node.specs, **node.params)
+        parts = self.parts_of(node, pieces)
+        if parts is not None:
+            self.parts[out] = parts
+            return
         self.result.buffered.add(out)
-        for piece in lowering.function(*node.specs, **node.params):
-            axes = [Extent(size) for size in piece.shape if size != 1]
-            numbers = iter(range(len(axes)))
-            index = tuple(
-                Affine() if size == 1 else Affine.index(next(numbers)) for size in piece.shape
-            )
+        for piece in pieces:
+            axes, index = self.loops_of_shape(piece.shape)
             element: Element = Literal.of(0)
             if piece.source is not None:
                 element = self.element(node.inputs[piece.source], index)
-            self.add_statement(
-                Statement(
-                    node,
-                    out,
-                    axes,
-                    piece.place(index),
-                    (element,),
-                    COPY,
-                    whole=False,
-                    after_others=piece.overwrites,
-                )
+            place = piece.place(index)
+            self.add_piece(node, out, axes, place, (element,), after_others=piece.overwrites)
+
+    def add_piece(
+        self,
+        node: Node,
+        out: Value,
+        axes: list[Extent],
+        place: tuple[IndexEntry, ...],
+        elements: tuple[Element, ...],
+        form: Template = COPY,
+        after_others: bool = False,
+        adds: bool = False,
+    ) -> None:
+        """Add a statement that writes, or adds to, some of the elements of `out`."""
+        self.add_statement(
+            Statement(
+                node, out, axes, place, elements, form,
+                whole=False, after_others=after_others, adds=adds,
             )
+        )  # fmt: skip
+
+    def loops_of_shape(self, shape: Shape) -> tuple[list[Extent], tuple[Affine, ...]]:
+        """Return loops of their own for sizes that are not 1, and the index they make."""
+        axes = [Extent(size) for size in shape if size != 1]
+        numbers = iter(range(len(axes)))
+        return axes, tuple(
+            [Affine() if size == 1 else Affine.index(next(numbers)) for size in shape]
+        )
+
+    # -- sums of parts --------------------------------------------------------------------
+
+    def parts_of(self, node: Node, pieces: list[Piece]) -> list[Part] | None:
+        """Return pieces as parts of a sum; None if some replace elements of others."""
+        out = node.outputs[0]
+        if pieces[0].source is None:
+            # Zeros: of what comes after, only the first does not replace anything.
+            pieces, later = pieces[1:], pieces[2:]
+        else:
+            later = pieces
+        if any(piece.overwrites for piece in later):
+            return None
+        found = [box_of(piece, out.shape) for piece in pieces]
+        parts: list[Part] = []
+        for piece, place in zip(pieces, found, strict=True):
+            if place is None or piece.source is None:
+                return None
+            box, shown = place
+            operand = node.inputs[piece.source]
+            parts.append(Part(box, self.reader_of(operand, shown)))
+        return parts
+
+    def reader_of(
+        self, operand: Operand, shown: tuple[int | None, ...]
+    ) -> Callable[[tuple[Affine, ...]], Element]:
+        """Return what gives elements of `operand`, its axes `shown` along those of a box."""
+        ndim = len(operand.spec.shape)
+
+        def element(index: tuple[Affine, ...]) -> Element:
+            own = [Affine()] * ndim
+            for entry, number in zip(index, shown, strict=True):
+                if number is not None:
+                    own[number] = entry
+            return self.element(operand, tuple(own))
+
+        return element
+
+    def add_parts(self, node: Node) -> bool:
+        """Note the sum of two arrays of which one is a sum of parts; False if none is."""
+        out = node.outputs[0]
+        if not any(isinstance(o, Value) and o in self.parts for o in node.inputs):
+            return False
+        if any(o.spec.shape != out.shape or o.spec.dtype != out.dtype for o in node.inputs):
+            return False
+        parts: list[Part] = []
+        for operand in node.inputs:
+            own = self.parts.get(operand) if isinstance(operand, Value) else None
+            whole = Part(whole_box(out.shape), self.reader_of(operand, tuple(range(out.ndim))))
+            parts.extend([whole] if own is None else own)
+        self.parts[out] = parts
+        return True
+
+    def write_parts(self, value: Value) -> None:
+        """Add the statements that write a sum of parts, which somebody reads as an array."""
+        parts = self.parts.pop(value, None)
+        if parts is None:
+            return
+        self.result.buffered.add(value)
+        node = self.made_by[value]
+        found = regions(parts, value.shape)
+        if not found:
+            self.add_one_by_one(node, value, parts)
+            return
+        for region in found:
+            axes, loops = self.loops_of_shape(region.shape)
+            place = tuple([i + start for i, (start, _) in zip(loops, region.box, strict=True)])
+            elements = [
+                part.element(
+                    tuple([i + -start for i, (start, _) in zip(place, part.box, strict=True)])
+                )
+                for part in region.parts
+            ]
+            self.add_sum(node, value, axes, place, elements)
+
+    def add_sum(
+        self,
+        node: Node,
+        out: Value,
+        axes: list[Extent],
+        place: tuple[Affine, ...],
+        elements: list[Element],
+    ) -> None:
+        """Add the statements that write the sum of `elements`."""
+        if len(elements) < 2:
+            self.add_piece(node, out, axes, place, tuple(elements) or (Literal.of(0),))
+            return
+        form = node.primitive.lowering
+        assert isinstance(form, Template)
+        own = tuple(map(Affine.index, range(len(axes))))
+        total, *others = elements
+        for element in others[:-1]:
+            partial = Value(Spec(tuple([extent.size for extent in axes]), out.dtype), "")
+            self.add_statement(Statement(node, partial, axes, own, (total, element), form))
+            total = Read(partial, own)
+        self.add_piece(node, out, axes, place, (total, others[-1]), form)
+
+    def add_one_by_one(self, node: Node, out: Value, parts: list[Part]) -> None:
+        """Add statements that store the first part, or zeros, and add all others to it."""
+        first_is_whole = parts[0].box == whole_box(out.shape)
+        axes, place = self.loops_of_shape(out.shape)
+        first = parts[0].element(place) if first_is_whole else Literal.of(0)
+        self.add_piece(node, out, axes, place, (first,))
+        for part in parts[first_is_whole:]:
+            axes, loops = self.loops_of_shape(tuple([size for _, size in part.box]))
+            place = tuple([i + start for i, (start, _) in zip(loops, part.box, strict=True)])
+            element = part.element(loops)
+            self.add_piece(node, out, axes, place, (element,), after_others=True, adds=True)
 
     def add_indexed(self, node: Node, lowering: Indexed) -> None:
         """Add a statement that reads, or adds to, the elements that an index array names."""
         specs = node.specs
         sizes = lowering.loops(*specs, **node.params)
-        axes = [Extent(size) for size in sizes if size != 1]
-        numbers = iter(range(len(axes)))
-        loops = tuple([Affine() if size == 1 else Affine.index(next(numbers)) for size in sizes])
+        axes, loops = self.loops_of_shape(sizes)
         named = lowering.function(loops, *specs, **node.params)
         if named is None or not all(isinstance(operand, Value) for operand in node.inputs):
             self.add_external(node)
@@ -225,14 +356,9 @@ class _Lowering:
             return
         self.result.buffered.add(out)
         fill, place = self.loops_over(out)
-        zero = Literal.of(0)
-        self.add_statement(Statement(node, out, fill, place, (zero,), COPY, whole=False))
+        self.add_piece(node, out, fill, place, (Literal.of(0),))
         element = self.element(node.inputs[0], loops)
-        self.add_statement(
-            Statement(
-                node, out, axes, index, (element,), COPY, whole=False, after_others=True, adds=True
-            )
-        )
+        self.add_piece(node, out, axes, index, (element,), after_others=True, adds=True)
 
     def lookup(self, node: Node, entry: Affine | tuple[Affine, ...]) -> IndexEntry:
         """Return an entry of an index, one that is looked up in the node's index array as such."""
@@ -363,6 +489,7 @@ class _Lowering:
         """Return a value with a buffer that equals `operand`: itself, or a copy of a view."""
         assert isinstance(operand, Value)
         if not self.is_view(operand) and (not row_major or self.is_row_major(operand)):
+            self.write_parts(operand)
             return operand
         if operand not in self.copies:
             self.copies[operand] = self.copy(operand, operand)

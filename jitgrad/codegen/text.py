@@ -86,12 +86,19 @@ class Writer:
         self.lines.append("    " * self.depth + text)
 
 
-def name_values(graph: Graph, extra: list[Value], reserved: set[str]) -> dict[Value, str]:
-    """Return a unique Python name for each value: the user's, or one made from its operation."""
+def name_values(
+    graph: Graph, extra: dict[Value, Node | None], reserved: set[str]
+) -> dict[Value, str]:
+    """Return a unique Python name for each value: the user's, or one made from its operation.
+
+    `extra` are values that are not in the graph, with the nodes that they belong to.
+    """
     names: dict[Value, str] = {}
     taken = {*reserved, *CAST_NAMES.values()}
-    makers = {value: node for node in graph.nodes for value in node.outputs}
-    for value in [*graph.inputs, *makers, *extra]:
+    makers: dict[Value, Node | None] = {v: node for node in graph.nodes for v in node.outputs}
+    for value, node in extra.items():
+        makers.setdefault(value, node)
+    for value in [*graph.inputs, *makers]:
         if value in names:
             continue
         node = makers.get(value)

@@ -135,6 +135,8 @@ class Template:
         Inputs that keep their own dtype (the condition of ``where``).
     cost : int
         Roughly how many additions one evaluation is worth; recomputing is weighed by it.
+    adds : bool
+        Whether it is the sum of its two inputs; sums of parts of an array are collected.
     """
 
     text: str
@@ -142,6 +144,7 @@ class Template:
     boolean: str = ""
     uncast: tuple[str, ...] = ()
     cost: int = 1
+    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ add = elementwise(
     "add",
     eager=np.add,
     derivative=partials(lambda: 1.0, lambda: 1.0),
-    template=Template("{x} + {y}", boolean="{x} or {y}"),
+    template=Template("{x} + {y}", boolean="{x} or {y}", adds=True),
     samples=reals((-3, 3), (-3, 3)),
     doc="Sum of each pair of elements.",
     inputs=("x", "y"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -146,7 +147,7 @@ def elementwise(
             run,
             infer,
             derivative,
-            Template(lowering.text, lowering.integer, lowering.boolean, uncast, lowering.cost),
+            replace(lowering, uncast=uncast),
             samples,
             doc,
             grad_name or f"{camel(name)}Backward0",

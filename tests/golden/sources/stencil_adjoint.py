@@ -5,50 +5,44 @@ from jitgrad.intrinsics.memory import block
 
 def kernel(u, ct, d_add2, sizes, arena):
     ct_ = ct[()]
-    n0 = d_add2.shape[0]
-    n1 = sizes[8]
-    n2 = sizes[9]
-    n3 = sizes[10]
-    d_slice_transpose4 = block(arena, sizes[0], (n0,), f64)
-    d_slice_transpose3 = block(arena, sizes[1], (n0,), f64)
-    d_slice_transpose2 = block(arena, sizes[2], (n1,), f64)
-    d_slice_transpose1 = block(arena, sizes[3], (n1,), f64)
-    flux = block(arena, sizes[4], (n2,), f64)
-    d_mul4 = block(arena, sizes[5], (n1,), f64)
-    d_slice_transpose5 = block(arena, sizes[6], (n0,), f64)
-    d_add1 = block(arena, sizes[7], (n0,), f64)
-    for i in range(n0):
-        # adjoint of functions.py:23  flux = (u[1:] - u[:-1]) * 0.5
-        d_slice_transpose4[i] = 0.0
-        # adjoint of functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
-        d_slice_transpose3[i] = 0.0
+    n0 = sizes[9]
+    n1 = sizes[10]
+    n2 = sizes[11]
+    dflux = block(arena, sizes[5], (n0,), f64)
+    # functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
+    sub16 = (((u[sizes[2]]) - (u[sizes[3]])) * 0.5) - (((u[sizes[0]]) - (u[sizes[1]])) * 0.5)
+    # adjoint of functions.py:25  return (inner * inner).sum()
+    d_mul14 = ct_ * ((u[sizes[4]]) + (0.1 * sub16))
+    # adjoint of functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
+    dflux[sizes[6]] = (d_mul14 + d_mul14) * 0.1
     for i in range(n1):
-        d_slice_transpose2[i] = 0.0
-        d_slice_transpose1[i] = 0.0
-    for i in range(n2):
-        # functions.py:23  flux = (u[1:] - u[:-1]) * 0.5
-        flux[i] = (u[i + 1] - u[i]) * 0.5
-    for i in range(n3):
         # functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
-        inner = u[i + 1] + (0.1 * (flux[i + 1] - flux[i]))
+        sub13 = ((u[i + 2] - u[i + 1]) * 0.5) - ((u[i + 1] - u[i]) * 0.5)
+        # adjoint of functions.py:25  return (inner * inner).sum()
+        d_mul12 = ct_ * (u[i + 1] + (0.1 * sub13))
+        # functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
+        sub10 = ((u[i + 3] - u[i + 2]) * 0.5) - ((u[i + 2] - u[i + 1]) * 0.5)
+        # adjoint of functions.py:25  return (inner * inner).sum()
+        d_mul9 = ct_ * (u[i + 2] + (0.1 * sub10))
+        # adjoint of functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
+        dflux[i + 1] = (((d_mul9 + d_mul9) * 0.1) * -1.0) + ((d_mul12 + d_mul12) * 0.1)
+    # functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
+    mul6 = 0.1 * (((u[2] - u[1]) * 0.5) - ((u[1] - u[0]) * 0.5))
+    # adjoint of functions.py:25  return (inner * inner).sum()
+    d_mul6 = ct_ * (u[1] + mul6)
+    # adjoint of functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
+    dflux[0] = ((d_mul6 + d_mul6) * 0.1) * -1.0
+    # adjoint of functions.py:23  flux = (u[1:] - u[:-1]) * 0.5
+    d_mul21 = (dflux[sizes[7]]) * 0.5
+    d_add2[sizes[8]] = d_mul21
+    d_mul16 = dflux[0] * 0.5
+    d_add2[0] = d_mul16 * -1.0
+    for i in range(n2):
+        # functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
+        sub2 = ((u[i + 2] - u[i + 1]) * 0.5) - ((u[i + 1] - u[i]) * 0.5)
+        inner = u[i + 1] + (0.1 * sub2)
         # adjoint of functions.py:25  return (inner * inner).sum()
         d_mul1 = ct_ * inner
         dinner = d_mul1 + d_mul1
-        # adjoint of functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
-        d_slice_transpose3[i + 1] = dinner
-        d_mul2 = dinner * 0.1
-        d_slice_transpose2[i + 1] = d_mul2
-        d_slice_transpose1[i] = d_mul2 * -1.0
-    for i in range(n1):
-        dflux = d_slice_transpose1[i] + d_slice_transpose2[i]
         # adjoint of functions.py:23  flux = (u[1:] - u[:-1]) * 0.5
-        d_mul4_ = dflux * 0.5
-        d_mul4[i] = d_mul4_
-        d_slice_transpose4[i] = d_mul4_ * -1.0
-    for i in range(n0):
-        d_slice_transpose5[i] = 0.0
-        d_add1[i] = d_slice_transpose3[i] + d_slice_transpose4[i]
-    for i in range(n1):
-        d_slice_transpose5[i + 1] = d_mul4[i]
-    for i in range(n0):
-        d_add2[i] = d_add1[i] + d_slice_transpose5[i]
+        d_add2[i + 1] = (dinner + ((dflux[i + 1] * 0.5) * -1.0)) + (dflux[i] * 0.5)
