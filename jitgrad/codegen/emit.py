@@ -76,6 +76,9 @@ class _Emitter:
         # Python numbers given as arguments, which are no arrays.
         self.numbers = {v for v in lowered.graph.inputs if v.spec.weak}
         self.number_places: dict[Literal, int] = {}
+        # Variables for what comes in ``numbers`` and ``sizes``, so that no loop loads it.
+        self.number_names: dict[tuple[int, DType], str] = {}
+        self.offset_names: list[str] = []
         self.looked_up: dict[Lookup, str] = {}
         self.failures: list[Failure] = []
         self.extent_names: dict[Extent, str] = {}
@@ -153,7 +156,9 @@ class _Emitter:
         ]
         for extent, name in self.extent_names.items():
             lines.append(f"{name} = {self.extent_source(extent)}")
-        return lines
+        for (place, dtype), name in self.number_names.items():
+            lines.append(f"{name} = {cast(f'numbers[{place}]', float64, dtype)}")
+        return lines + self.offset_names
 
     def extent_source(self, extent: Extent) -> str:
         for value in self.arguments:
@@ -166,11 +171,17 @@ class _Emitter:
         self.sizes.append(number)
         return f"sizes[{len(self.sizes) - 1}]"
 
-    def number_parameter(self, element: Literal) -> str:
-        """Return the text of a number that kernels are given, as it differs with sizes."""
-        if element not in self.number_places:
-            self.number_places[element] = len(self.number_places)
-        return f"numbers[{self.number_places[element]}]"
+    def offset_parameter(self, number: int) -> str:
+        """Return the variable of a constant in an index."""
+        name = f"o{len(self.offset_names)}"
+        self.offset_names.append(f"{name} = {self.size_parameter(number)}")
+        return name
+
+    def number_parameter(self, element: Literal, dtype: DType) -> str:
+        """Return the variable of a number that kernels are given, as it differs with sizes."""
+        place = self.number_places.setdefault(element, len(self.number_places))
+        name = f"c{len(self.number_names)}"
+        return self.number_names.setdefault((place, dtype), name)
 
     def extent_name(self, extent: Extent) -> str:
         root = extent.root()
@@ -193,7 +204,7 @@ class _Emitter:
         if buffer is not None:
             self.need_buffer(buffer)
         kept = tuple(index[axis] for axis in axes)
-        return self.names[value] + index_text(kept, loops, self.size_parameter, self.looked_up)
+        return self.names[value] + index_text(kept, loops, self.offset_parameter, self.looked_up)
 
     def need_buffer(self, buffer: Buffer) -> None:
         """Make the prologue define the buffer, at its first mention."""
@@ -230,7 +241,7 @@ class _Emitter:
         if isinstance(element, Literal):
             wanted = dtype if dtype is not None else element.spec.dtype
             if follows_from_sizes(element):
-                return cast(self.number_parameter(element), float64, wanted)
+                return self.number_parameter(element, wanted)
             return literal(element.number, wanted)
         value = element.value
         have = value.dtype

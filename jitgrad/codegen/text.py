@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jitgrad.codegen.expressions import CAST_NAMES
 from jitgrad.ir.graph import Graph, Node, Value
 
-_NAMES_OF_LOOPS = re.compile(r"[ijklmopq]|[in]\d+")
+_NAMES_OF_LOOPS = re.compile(r"[ijklmopq]|[icno]\d+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

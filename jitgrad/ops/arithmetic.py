@@ -87,7 +87,8 @@ def _inverse(y: Any, x_spec: Spec) -> Any:
 div = elementwise(
     "div",
     eager=np.true_divide,
-    derivative=partials(_inverse, lambda y, out: -out / y, singular=True),
+    # the same reciprocal in both, which is then computed once
+    derivative=partials(_inverse, lambda y, out, x_spec: -out * _inverse(y, x_spec), singular=True),
     template=Template("{x} / {y}", cost=4),
     samples=reals((-3, 3), (0.5, 3)),
     doc="Quotient of each pair of elements.",
@@ -207,7 +208,7 @@ scale_cotangent = elementwise(
     "scale_cotangent",
     eager=_scale_eager,
     derivative=partials(lambda g, partial: finite_or_zero(partial, g), lambda g: g),
-    template=Template("select({g} == 0 and not isfinite({partial}), {zero}, {g} * {partial})"),
+    template=Template("select({g} == 0, {zero}, {g} * {partial})", cost=2),
     samples=reals((-3, 3), (-3, 3)),
     doc="Cotangent times partial derivative, where a cotangent of zero beats an infinite partial.",
     inputs=("g", "partial"),

@@ -12,7 +12,7 @@ from jitgrad.core.errors import DtypeError
 from jitgrad.core.public import public, publish
 from jitgrad.core.shapes import AxisLike, normalize_axes, normalize_axis
 from jitgrad.core.spec import Count, Shape
-from jitgrad.ops.arithmetic import add, div, mul, sub
+from jitgrad.ops.arithmetic import add, div, mul, reciprocal, sub
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.comparison import isfinite, isnan
 from jitgrad.ops.exponential import exp, log
@@ -286,7 +286,8 @@ def softmax(x: ArrayLike, dim: int, *, dtype: npt.DTypeLike | None = None) -> Te
     shift = stop_gradient(amax_over(value, axes=axes, keepdims=True))
     exponentials = exp(sub(value, shift))
     total = sum_over(exponentials, axes=axes, keepdims=True)
-    return shown_as("SoftmaxBackward0", div(exponentials, total))
+    # a product, whose derivative needs no division
+    return shown_as("SoftmaxBackward0", mul(exponentials, reciprocal(total)))
 
 
 @public()

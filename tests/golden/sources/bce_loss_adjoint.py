@@ -5,8 +5,9 @@ from jitgrad.intrinsics.arithmetic import select
 def kernel(target, logits, x1, ct, d_mul4, d_add2, numbers):
     ct_ = ct[()]
     n0 = target.shape[0]
+    c0 = numbers[0]
     # adjoint of functions.py:14  return loss.mean()
-    d_mul1 = ct_ * numbers[0]
+    d_mul1 = ct_ * c0
     for i in range(n0):
         # adjoint of functions.py:13  loss = jg.nn.functional.softplus(logits) - logits * target
         d_mul2 = d_mul1 * -1.0

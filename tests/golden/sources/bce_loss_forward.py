@@ -7,6 +7,7 @@ from jitgrad.intrinsics.logarithm import softplus
 
 def kernel(logits, target, d_sigmoid1, div1, numbers):
     n0 = logits.shape[0]
+    c0 = numbers[0]
     sum1 = 0.0
     for i in range(n0):
         # adjoint of functions.py:13  loss = jg.nn.functional.softplus(logits) - logits * target
@@ -16,4 +17,4 @@ def kernel(logits, target, d_sigmoid1, div1, numbers):
         loss = where1 - (logits[i] * target[i])
         # functions.py:14  return loss.mean()
         sum1 = accumulate_sum(sum1, loss)
-    div1[()] = sum1 / numbers[0]
+    div1[()] = sum1 / c0

@@ -10,20 +10,18 @@ def kernel(logits, x1, x2, target, x3, x4, ct, d_add1, d_mul3, sizes, numbers, a
     n1 = target.shape[1]
     n2 = logits.shape[0]
     n3 = logits.shape[1]
+    c0 = numbers[0]
     dlog_p = block(arena, sizes[0], (n1,), f64)
     # adjoint of functions.py:19  return -(target * log_p).sum(1).mean()
-    d_mul2 = (ct_ * -1.0) * numbers[0]
+    d_mul2 = (ct_ * -1.0) * c0
     for i in range(n0):
-        # adjoint of functions.py:18  log_p = logits - jg.logsumexp(logits, 1, keepdim=True)
-        d_reciprocal1 = 1.0 / x3[i, 0]
         d_sum1 = 0.0
         for j in range(n1):
-            # adjoint of functions.py:19  return -(target * log_p).sum(1).mean()
             dlog_p_ = d_mul2 * target[i, j]
             dlog_p[j] = dlog_p_
             # adjoint of functions.py:18  log_p = logits - jg.logsumexp(logits, 1, keepdim=True)
             d_sum1 = accumulate_sum(d_sum1, dlog_p_ * -1.0)
-        d_scale_cotangent1 = select(d_sum1 == 0.0 and not isfinite(d_reciprocal1), 0.0, d_sum1 * d_reciprocal1)
+        d_scale_cotangent1 = select(d_sum1 == 0.0, 0.0, d_sum1 * (1.0 / x3[i, 0]))
         for j in range(n1):
             d_add1[i, j] = dlog_p[j] + (d_scale_cotangent1 * x4[i, j])
     for i in range(n2):

@@ -9,6 +9,7 @@ from math import inf
 def kernel(logits, target, amax1, exp1, sum1, log1, neg1, numbers):
     n0 = logits.shape[0]
     n1 = logits.shape[1]
+    c0 = numbers[0]
     sum3 = 0.0
     for i in range(n0):
         amax1_ = f64(-inf)
@@ -32,4 +33,4 @@ def kernel(logits, target, amax1, exp1, sum1, log1, neg1, numbers):
             # functions.py:19  return -(target * log_p).sum(1).mean()
             sum2 = accumulate_sum(sum2, target[i, j] * log_p)
         sum3 = accumulate_sum(sum3, sum2)
-    neg1[()] = -(sum3 / numbers[0])
+    neg1[()] = -(sum3 / c0)

@@ -8,13 +8,21 @@ def kernel(u, ct, d_add2, sizes, arena):
     n0 = sizes[9]
     n1 = sizes[10]
     n2 = sizes[11]
+    o0 = sizes[0]
+    o1 = sizes[1]
+    o2 = sizes[2]
+    o3 = sizes[3]
+    o4 = sizes[4]
+    o5 = sizes[6]
+    o6 = sizes[7]
+    o7 = sizes[8]
     dflux = block(arena, sizes[5], (n0,), f64)
     # functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
-    sub16 = (((u[sizes[2]]) - (u[sizes[3]])) * 0.5) - (((u[sizes[0]]) - (u[sizes[1]])) * 0.5)
+    sub16 = ((u[o2] - u[o3]) * 0.5) - ((u[o0] - u[o1]) * 0.5)
     # adjoint of functions.py:25  return (inner * inner).sum()
-    d_mul14 = ct_ * ((u[sizes[4]]) + (0.1 * sub16))
+    d_mul14 = ct_ * (u[o4] + (0.1 * sub16))
     # adjoint of functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
-    dflux[sizes[6]] = (d_mul14 + d_mul14) * 0.1
+    dflux[o5] = (d_mul14 + d_mul14) * 0.1
     for i in range(n1):
         # functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
         sub13 = ((u[i + 2] - u[i + 1]) * 0.5) - ((u[i + 1] - u[i]) * 0.5)
@@ -33,8 +41,8 @@ def kernel(u, ct, d_add2, sizes, arena):
     # adjoint of functions.py:24  inner = u[1:-1] + 0.1 * (flux[1:] - flux[:-1])
     dflux[0] = ((d_mul6 + d_mul6) * 0.1) * -1.0
     # adjoint of functions.py:23  flux = (u[1:] - u[:-1]) * 0.5
-    d_mul21 = (dflux[sizes[7]]) * 0.5
-    d_add2[sizes[8]] = d_mul21
+    d_mul21 = dflux[o6] * 0.5
+    d_add2[o7] = d_mul21
     d_mul16 = dflux[0] * 0.5
     d_add2[0] = d_mul16 * -1.0
     for i in range(n2):

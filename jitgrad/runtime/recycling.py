@@ -1,0 +1,69 @@
+"""Large arrays that are used again once nobody has them any more.
+
+Fresh memory of some megabytes costs as much as a kernel that fills it: the system maps and clears
+it page by page at the first touch.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+# From this size on the C library takes memory from the system and gives it back.
+LARGE = 1 << 17
+# Of each kind at most so many are kept: one call's result, and that of the call before.
+_KEPT = 2
+
+
+def recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
+    """Return a function that gives an array whose elements are to be overwritten.
+
+    It is one that the function has given before if nothing refers to that any more, neither
+    directly nor through a view; else a new one. The function is safe to call from many threads.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the arrays.
+    dtype : dtype
+        Of the arrays.
+    """
+    given: list[Array] = []
+    alone = _references([np.empty(0)])[1]
+
+    def take() -> Array:
+        for _ in range(len(given)):
+            try:
+                array, references = _references(given)
+            except IndexError:  # another thread was faster
+                break
+            if references == alone:
+                return array
+        array = np.empty(shape, dtype)
+        if len(given) < _KEPT:
+            given.append(array)
+        return array
+
+    return take
+
+
+def _references(given: list[Array]) -> tuple[Array, int]:
+    """Move the first array to the end; return it, and how many refer to it meanwhile."""
+    array = given.pop(0)
+    # Counted while it is in no list: who gets it from there later counts this reference as well.
+    references = sys.getrefcount(array)
+    given.append(array)
+    return array, references
+
+
+def is_recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Return whether arrays of this kind are large enough to be used again."""
+    # Without the interpreter's lock a count of references says nothing.
+    counts_references = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return bool(counts_references and math.prod(shape) * dtype.itemsize >= LARGE)
