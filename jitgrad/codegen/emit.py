@@ -24,9 +24,11 @@ from jitgrad.codegen.nests import (
     Element,
     Extent,
     IndexEntry,
+    IntrinsicCall,
     Item,
     Lookup,
     Loop,
+    Matrix,
     MatrixProduct,
     Opaque,
     Read,
@@ -134,14 +136,12 @@ class _Emitter:
             for leaf in leaves(item):
                 for value in _values_touched(leaf):
                     read[self.storage.root(value)] = None
-                if isinstance(leaf, (Compute, Opaque)):
-                    made = (
-                        leaf.statement.out
-                        if isinstance(leaf, Compute)
-                        else leaf.step.node.outputs[0]
-                    )
-                    if not (isinstance(leaf, Opaque) and isinstance(leaf.step, Rename)):
-                        self.made_here.add(made)
+                if isinstance(leaf, Compute):
+                    self.made_here.add(leaf.statement.out)
+                elif isinstance(leaf, Opaque) and isinstance(leaf.step, MatrixProduct):
+                    self.made_here.add(leaf.step.out.value)
+                elif isinstance(leaf, Opaque) and isinstance(leaf.step, IntrinsicCall):
+                    self.made_here.add(leaf.step.out)
         order = {v: k for k, v in enumerate(self.lowered.graph.inputs)}
         outside = [v for v in read if v not in self.made_here]
         outside.sort(key=lambda v: order.get(v, len(order)))
@@ -491,6 +491,10 @@ class _Emitter:
         if isinstance(step, MatrixProduct):
             self.comment(step.node)
             self.matrix_product(step)
+        elif isinstance(step, IntrinsicCall):
+            self.comment(step.node)
+            arrays = [self.whole(value) for value in (*step.operands, step.out)]
+            self.writer.line(f"{step.name}({', '.join([*arrays, *map(str, step.arguments)])})")
 
     def whole(self, value: Value) -> str:
         buffer = self.storage.buffers.get(value)
@@ -499,20 +503,38 @@ class _Emitter:
         return self.names[value]
 
     def matrix_product(self, step: MatrixProduct) -> None:
-        left, right, out = self.whole(step.left), self.whole(step.right), self.whole(step.out)
-        batch = step.out.ndim - 2
-        for depth in range(batch):
-            size = step.out.shape[depth]
-            extent = self.extent_name(self.lowered.extent(step.out, depth))
-            self.writer.line(f"for {_name_of(depth)} in range({extent if size != 1 else 1}):")
+        for depth, extent in enumerate(step.stack):
+            size = "1" if extent.size == 1 else self.extent_name(extent)
+            self.writer.line(f"for {_name_of(depth)} in range({size}):")
             self.writer.depth += 1
-        texts = [
-            text + _stack_index(value, batch)
-            for text, value in ((left, step.left), (right, step.right), (out, step.out))
+        left, right = step.left, step.right
+        flags = left.transposed, right.transposed
+        if step.out.transposed:
+            # The transpose of a product is that of the transposed factors in the other order.
+            left, right, flags = right, left, (not right.transposed, not left.transposed)
+        texts = [self.matrix_text(m) for m in (left, right, step.out)]
+        self.writer.line(f"gemm({', '.join(texts)}, {flags[0]}, {flags[1]}, False)")
+        self.writer.depth -= len(step.stack)
+
+    def matrix_text(self, matrix: Matrix) -> str:
+        """Return the text of one matrix of a stack: a part of an array."""
+        loops = [_name_of(depth) for depth in range(matrix.stack)]
+        axes = (matrix.rows_axis, matrix.columns_axis)
+        entries = [
+            self.range_text(entry.constant, matrix.value.shape[axis], matrix.count(axis))
+            if axis in axes
+            else index_text((entry,), loops, self.offset_parameter, {})[1:-1]
+            for axis, entry in enumerate(matrix.index)
         ]
-        flags = f"{step.transposed[0]}, {step.transposed[1]}, False"
-        self.writer.line(f"gemm({', '.join(texts)}, {flags})")
-        self.writer.depth -= batch
+        while entries and entries[-1] == ":":
+            entries.pop()
+        return self.whole(matrix.value) + (f"[{', '.join(entries)}]" if entries else "")
+
+    def range_text(self, start: int, length: int, count: int) -> str:
+        """Return the text of `count` elements of an axis from `start` on."""
+        if start == 0 and count == length:
+            return ":"
+        return f"{self.offset_parameter(start)}:{self.offset_parameter(start + count)}"
 
     def comment(self, node: Node | None) -> None:
         """Say which of the user's lines the following statements come from."""
@@ -538,15 +560,6 @@ def _input_names(statement: Statement) -> tuple[str, ...]:
     return statement.node.primitive.inputs
 
 
-def _stack_index(value: Value, batch: int) -> str:
-    """Return the index of one matrix of a stack inside the loops over the output's stack."""
-    own = value.ndim - 2
-    if own == 0:
-        return ""
-    parts = ["0" if value.shape[axis] == 1 else _name_of(batch - own + axis) for axis in range(own)]
-    return f"[{', '.join(parts)}]"
-
-
 def _values_touched(leaf: Item) -> Iterator[Value]:
     if isinstance(leaf, Compute):
         yield leaf.statement.out
@@ -557,4 +570,6 @@ def _values_touched(leaf: Item) -> Iterator[Value]:
         if isinstance(step, Rename):
             yield step.source
         elif isinstance(step, MatrixProduct):
-            yield from (step.left, step.right, step.out)
+            yield from (step.left.value, step.right.value, step.out.value)
+        elif isinstance(step, IntrinsicCall):
+            yield from (*step.operands, step.out)

@@ -14,7 +14,9 @@ from jitgrad.codegen.nests import (
     Extent,
     ExternalCall,
     IndexEntry,
+    IntrinsicCall,
     Lookup,
+    Matrix,
     MatrixProduct,
     Read,
     Rename,
@@ -27,6 +29,7 @@ from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import (
     Accumulation,
     Alias,
+    Call,
     Contraction,
     External,
     Fill,
@@ -38,7 +41,7 @@ from jitgrad.core.primitive import (
 )
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
-from jitgrad.ir.walk import producers
+from jitgrad.ir.walk import producers, uses
 
 # Up to this many multiplications a matrix product is loops that fuse with what surrounds them;
 # beyond it a BLAS call is faster though it fuses with nothing.
@@ -99,6 +102,9 @@ class _Lowering:
         self.copies: dict[Value, Value] = {}
         # Sums of parts that nothing but such sums has read so far.
         self.parts: dict[Value, list[Part]] = {}
+        # Moved products that are written where they are moved to.
+        self.placed: set[Value] = set()
+        self.readers = uses(graph)
 
     def run(self) -> Lowered:
         for node in self.result.graph.nodes:
@@ -114,9 +120,12 @@ class _Lowering:
         """Return the element of `operand` at `index`, seen through operations that only move."""
         while isinstance(operand, Value):
             node = self.made_by.get(operand)
-            if node is None or not isinstance(node.primitive.lowering, (IndexMap, Alias)):
+            moves = node is not None and isinstance(node.primitive.lowering, (IndexMap, Alias))
+            if not moves or operand in self.placed:
                 self.write_parts(operand)
                 return Read(operand, index)
+            assert node is not None
+            assert isinstance(node.primitive.lowering, (IndexMap, Alias))
             spec = node.inputs[0].spec
             moved = node.primitive.lowering.function(index, spec, **node.params)
             if moved is None:
@@ -148,6 +157,8 @@ class _Lowering:
             self.add_pieces(node, lowering)
         elif isinstance(lowering, Indexed):
             self.add_indexed(node, lowering)
+        elif isinstance(lowering, Call):
+            self.add_call(node, lowering)
         elif isinstance(lowering, External):
             self.add_external(node)
         elif isinstance(lowering, Alias) and not self.is_view(node.outputs[0]):
@@ -404,31 +415,60 @@ class _Lowering:
         if multiplications <= LOOP_PRODUCT_LIMIT or not is_floating(out.dtype):
             self.add_loop_product(node)
             return
-        factors: list[Value] = []
-        flags: list[bool] = []
-        for operand in (left, right):
-            buffer, transposed = self.matrix(operand, out)
-            factors.append(buffer)
-            flags.append(transposed)
-        self.result.buffered.add(out)
-        self.unite_product_extents(out, factors, flags)
-        self.result.steps.append(
-            MatrixProduct(node, out, factors[0], factors[1], (flags[0], flags[1]))
-        )
+        stack = out.ndim - 2
+        result = self.product_place(node)
+        factors = [self.matrix(operand, out) for operand in (left, right)]
+        loops = [self.result.extent(out, axis) for axis in range(stack)]
+        self.result.buffered.add(result.value)
+        self.unite_product_extents(result, *factors)
+        self.unite_stack(loops, result)
+        self.result.steps.append(MatrixProduct(node, loops, result, *factors))
 
-    def unite_product_extents(self, out: Value, factors: list[Value], flags: list[bool]) -> None:
+    def product_place(self, node: Node) -> Matrix:
+        """Return where a product is written: where its only reader wants it, if BLAS can do so."""
+        out = node.outputs[0]
+        shape = (out.shape[-2], out.shape[-1])
+        own = tuple(map(Affine.index, range(out.ndim)))
+        plain = Matrix(out, own, out.ndim - 2, shape)
+        readers = self.readers.get(out, [])
+        if len(readers) != 1 or not isinstance(readers[0].primitive.lowering, IndexMap):
+            return plain
+        if any(out is operand for operand in self.result.graph.outputs):
+            return plain
+        moved = readers[0].outputs[0]
+        index = readers[0].primitive.lowering.function(
+            tuple(map(Affine.index, range(moved.ndim))), out.spec, **readers[0].params
+        )
+        if index is None or sorted(e.bare_index or 0 for e in index) != list(range(moved.ndim)):
+            return plain
+        places: list[Affine] = [Affine()] * moved.ndim
+        for number, entry in enumerate(index):
+            if entry.bare_index is None:
+                return plain
+            places[entry.bare_index] = Affine.index(number)
+        turned = Matrix(moved, tuple(places), out.ndim - 2, shape)
+        if not turned.fits_blas:
+            return plain
+        self.placed.add(moved)
+        return turned
+
+    def unite_product_extents(self, out: Matrix, left: Matrix, right: Matrix) -> None:
         """Note that the product has the left factor's rows and the right one's columns."""
-        extent = self.result.extent
-        rows, inner = (-1, -2) if flags[0] else (-2, -1)
-        inner_too, columns = (-1, -2) if flags[1] else (-2, -1)
-        left, right = factors
         pairs = [
-            (out, out.ndim - 2, left, left.ndim + rows),
-            (out, out.ndim - 1, right, right.ndim + columns),
-            (left, left.ndim + inner, right, right.ndim + inner_too),
+            (out, out.rows_axis, left, left.rows_axis),
+            (out, out.columns_axis, right, right.columns_axis),
+            (left, left.columns_axis, right, right.rows_axis),
         ]
         for a, a_axis, b, b_axis in pairs:
-            extent(a, a_axis).unite(extent(b, b_axis))
+            if a.is_whole(a_axis) and b.is_whole(b_axis):
+                self.result.extent(a.value, a_axis).unite(self.result.extent(b.value, b_axis))
+
+    def unite_stack(self, loops: list[Extent], out: Matrix) -> None:
+        """Note that the loops over the stack run over axes of the product's array."""
+        for axis, entry in enumerate(out.index):
+            number = entry.bare_index
+            if number is not None and number < out.stack:
+                loops[number].root().unite(self.result.extent(out.value, axis))
 
     def add_loop_product(self, node: Node) -> None:
         """Add a product as a statement over rows, columns and, innermost, the contracted axis."""
@@ -457,23 +497,36 @@ class _Lowering:
             Statement(node, out, axes, out_index, tuple(elements), form, product=True)
         )
 
-    def matrix(self, operand: Operand, like: Value) -> tuple[Value, bool]:
-        """Return a row-major buffer that holds `operand` or its transpose, and which."""
+    def matrix(self, operand: Operand, like: Value) -> Matrix:
+        """Return where a factor of the product `like` lies, a copy of it where BLAS needs one."""
         assert isinstance(operand, Value)
-        index = tuple(map(Affine.index, range(operand.ndim)))
-        element = self.element(operand, index)
-        if isinstance(element, Read) and operand.dtype == like.dtype:
-            flipped = (*index[:-2], index[-1], index[-2])
-            if element.index == flipped and self.is_row_major(element.value):
-                self.result.buffered.add(element.value)
-                return element.value, True
-        if operand.dtype != like.dtype:
-            return self.copy(operand, like), False
-        buffer = self.whole(operand, row_major=True)
+        stack = like.ndim - 2
+        lead = [Affine.index(stack - operand.ndim + 2 + n) for n in range(operand.ndim - 2)]
+        lead = [Affine() if operand.shape[n] == 1 else entry for n, entry in enumerate(lead)]
+        index = (*lead, Affine.index(stack), Affine.index(stack + 1))
+        shape = (operand.shape[-2], operand.shape[-1])
+        if operand.dtype == like.dtype:
+            element = self.element(operand, index)
+            if isinstance(element, Read) and self.is_row_major(element.value):
+                found = Matrix(element.value, element.index, stack, shape)  # type: ignore[arg-type]
+                if found.fits_blas:
+                    self.result.buffered.add(element.value)
+                    return found
+            buffer = self.whole(operand, row_major=True)
+        else:
+            buffer = self.copy(operand, like)
         self.result.buffered.add(buffer)
-        return buffer, False
+        return Matrix(buffer, index, stack, shape)
 
     # -- whole buffers --------------------------------------------------------------------
+
+    def add_call(self, node: Node, lowering: Call) -> None:
+        """Add the call of an intrinsic on the buffers of inputs and output."""
+        operands = tuple([self.whole(o, row_major=True) for o in node.inputs])
+        out = node.outputs[0]
+        self.result.buffered.update((*operands, out))
+        arguments = lowering.arguments(**node.params)
+        self.result.steps.append(IntrinsicCall(node, out, operands, lowering.intrinsic, arguments))
 
     def add_external(self, node: Node) -> None:
         operands = tuple([o if isinstance(o, Literal) else self.whole(o) for o in node.inputs])

@@ -143,27 +143,113 @@ class Statement:
                     yield entry
 
 
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Matrices that lie in an array, as BLAS takes them: one of their two axes without gaps.
+
+    Parameters
+    ----------
+    value : Value
+        The array.
+    index : tuple of Affine
+        Which element of it an element of a matrix is: in terms of the loops over the stack, and
+        then of row and column.
+    stack : int
+        How many loops over the stack there are.
+    shape : tuple of int
+        Rows and columns.
+    """
+
+    value: Value
+    index: tuple[Affine, ...]
+    stack: int
+    shape: tuple[int, int]
+
+    @property
+    def rows_axis(self) -> int:
+        """The axis of the array along which rows are counted."""
+        return self._axis_of(self.stack)
+
+    @property
+    def columns_axis(self) -> int:
+        """The axis of the array along which columns are counted."""
+        return self._axis_of(self.stack + 1)
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the array has the columns' axis before the rows' one."""
+        return self.columns_axis < self.rows_axis
+
+    @property
+    def fits_blas(self) -> bool:
+        """Whether rows and columns are axes of the array, and one of them is without gaps."""
+        own = (self.stack, self.stack + 1)
+        places = [[a for a, e in enumerate(self.index) if n in dict(e.terms)] for n in own]
+        if any(len(found) != 1 for found in places):
+            return False
+        axes = [axis for (axis,) in places]
+        if any(self.index[axis].terms != ((n, 1),) for axis, n in zip(axes, own, strict=True)):
+            return False
+        return all(size == 1 for size in self.value.shape[max(axes) + 1 :])
+
+    def count(self, axis: int) -> int:
+        """Return how many elements of an axis of the array a matrix shows."""
+        return self.shape[0 if axis == self.rows_axis else 1]
+
+    def is_whole(self, axis: int) -> bool:
+        """Return whether a matrix shows all elements of an axis of the array."""
+        return self.value.shape[axis] == self.count(axis)
+
+    def _axis_of(self, number: int) -> int:
+        return next(a for a, e in enumerate(self.index) if number in dict(e.terms))
+
+
 @dataclass(eq=False, slots=True)
 class MatrixProduct:
-    """A call of BLAS on whole buffers, perhaps in loops over stacked matrices.
+    """A call of BLAS, perhaps in loops over stacked matrices.
+
+    Parameters
+    ----------
+    node : Node
+        Where it comes from.
+    stack : list of Extent
+        The loops over the stack.
+    out : Matrix
+        Where the product goes.
+    left, right : Matrix
+        The factors.
+    """
+
+    node: Node
+    stack: list[Extent]
+    out: Matrix
+    left: Matrix
+    right: Matrix
+
+
+@dataclass(eq=False, slots=True)
+class IntrinsicCall:
+    """A call of an intrinsic on whole buffers.
 
     Parameters
     ----------
     node : Node
         Where it comes from.
     out : Value
-        Where the product goes.
-    left, right : Value
-        The factors' buffers.
-    transposed : tuple of bool
-        Whether each factor is to be taken transposed.
+        What it writes.
+    operands : tuple of Value
+        The buffers it reads.
+    name : str
+        Of the intrinsic.
+    arguments : tuple of int
+        What it takes after the arrays.
     """
 
     node: Node
     out: Value
-    left: Value
-    right: Value
-    transposed: tuple[bool, bool]
+    operands: tuple[Value, ...]
+    name: str
+    arguments: tuple[int, ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -183,7 +269,7 @@ class ExternalCall:
     operands: tuple[Operand, ...]
 
 
-Step = Statement | MatrixProduct | Rename | ExternalCall
+Step = Statement | MatrixProduct | IntrinsicCall | Rename | ExternalCall
 
 
 @dataclass(eq=False, slots=True)
@@ -217,9 +303,9 @@ class Start:
 
 @dataclass(eq=False, slots=True)
 class Opaque:
-    """A step that takes whole buffers: a matrix product, a renaming, an external call."""
+    """A step that takes whole buffers: a matrix product, another call, a renaming."""
 
-    step: MatrixProduct | Rename | ExternalCall
+    step: MatrixProduct | IntrinsicCall | Rename | ExternalCall
 
 
 Item = Loop | Compute | Start | Opaque

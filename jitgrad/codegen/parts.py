@@ -84,8 +84,8 @@ def box_of(piece: Piece, shape: Shape) -> tuple[Box, tuple[int | None, ...]] | N
 def regions(parts: Sequence[Part], shape: Shape) -> list[Region] | None:
     """Return boxes that make up the whole array, each with the parts that cover it.
 
-    None if there would be too many, none for an empty array. For two parts of a vector that overlap, ``[0, n - 1)`` and
-    ``[1, n)``, these are ``[0, 1)``, ``[1, n - 1)`` and ``[n - 1, n)``.
+    None if there would be too many, none for an empty array. For two parts of a vector that
+    overlap, ``[0, n - 1)`` and ``[1, n)``, these are ``[0, 1)``, ``[1, n - 1)``, ``[n - 1, n)``.
     """
     axes = [_intervals([p.box[axis] for p in parts], size) for axis, size in enumerate(shape)]
     if math.prod(map(len, axes)) > MOST_BOXES:

@@ -11,6 +11,7 @@ from jitgrad.codegen.nests import (
     Element,
     Extent,
     ExternalCall,
+    IntrinsicCall,
     MatrixProduct,
     Read,
     Rename,
@@ -68,7 +69,7 @@ class _Recomputation:
                 if step.whole and isinstance(step.form, Template):
                     self.made_by[step.out] = step
             else:
-                assert isinstance(step, (ExternalCall, MatrixProduct, Rename))
+                assert isinstance(step, (ExternalCall, IntrinsicCall, MatrixProduct, Rename))
             self.steps.append(step)
         self.lowered.steps = self.steps
 

@@ -15,6 +15,7 @@ from jitgrad.codegen.lower import Lowered
 from jitgrad.codegen.nests import (
     Compute,
     ExternalCall,
+    IntrinsicCall,
     Item,
     Loop,
     Opaque,
@@ -157,22 +158,24 @@ class _Scheduler:
     def place_opaque(self, item: Opaque) -> None:
         step = item.step
         reads: list[Value]
+        made: tuple[Value, ...]
         if isinstance(step, Rename):
-            reads = [step.source]
+            reads, made = [step.source], (step.out,)
             self.renamed[step.out] = step.source
         elif isinstance(step, ExternalCall):
-            reads = [o for o in step.operands if isinstance(o, Value)]
+            reads, made = [o for o in step.operands if isinstance(o, Value)], step.node.outputs
+        elif isinstance(step, IntrinsicCall):
+            reads, made = list(step.operands), (step.out,)
         else:
-            reads = [step.left, step.right]
+            reads, made = [step.left.value, step.right.value], (step.out.value,)
         body = self.result.body
         position = self.position_after(reads, None, body)
-        node = step.node
         if isinstance(step, ExternalCall):
             # Last of all: random draws stay in the order in which the user makes them, and no
             # accumulator is started in one kernel and finished in the next.
             position = len(body)
         body.insert(position, item)
-        for value in node.outputs:
+        for value in made:
             self.hold(None, value, item)
             self.result.loops_of[value] = Definition((), (), (None,) * value.ndim)
 

@@ -14,6 +14,7 @@ from jitgrad.codegen.lower import Lowered
 from jitgrad.codegen.nests import (
     Compute,
     ExternalCall,
+    IntrinsicCall,
     Item,
     Loop,
     MatrixProduct,
@@ -180,8 +181,12 @@ def _note(
             made[step.out] = here
             used.setdefault(step.source, []).append(here)
         elif isinstance(step, MatrixProduct):
+            made[step.out.value] = here
+            for value in (step.left.value, step.right.value):
+                used.setdefault(value, []).append(here)
+        elif isinstance(step, IntrinsicCall):
             made[step.out] = here
-            for value in (step.left, step.right):
+            for value in step.operands:
                 used.setdefault(value, []).append(here)
 
 

@@ -264,12 +264,37 @@ class Pieces:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """Kernels call an intrinsic on whole C-contiguous arrays: the inputs, then the output.
+
+    Parameters
+    ----------
+    intrinsic : str
+        Its name; it writes all of the output.
+    arguments : callable
+        ``arguments(**params)`` gives the integers that it takes after the arrays.
+    """
+
+    intrinsic: str
+    arguments: Callable[..., tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class External:
     """The compiled program calls `eager` on arrays between its kernels."""
 
 
 Lowering = (
-    Template | Accumulation | IndexMap | Alias | Contraction | Fill | Pieces | Indexed | External
+    Template
+    | Accumulation
+    | IndexMap
+    | Alias
+    | Contraction
+    | Fill
+    | Pieces
+    | Indexed
+    | Call
+    | External
 )
 
 

@@ -27,13 +27,19 @@ def _is_matrix_of(types: Any, candidate: Any, ndim: int, dtype: Any) -> bool:
     )
 
 
+def _is_array_of(types: Any, candidate: Any, ndim: int, dtype: Any) -> bool:
+    return (
+        isinstance(candidate, types.Array) and candidate.ndim == ndim and candidate.dtype == dtype
+    )
+
+
 def _gemm_type(a: Any, b: Any, out: Any, *flags: Any) -> Any:
     from numba import types
     from numba.core.typing import signature
 
     if len(flags) != 3 or getattr(a, "dtype", None) not in (types.float32, types.float64):
         return None
-    if not all(_is_matrix_of(types, array, 2, a.dtype) for array in (a, b, out)):
+    if not all(_is_array_of(types, array, 2, a.dtype) for array in (a, b, out)):
         return None
     return signature(types.none, a, b, out, *[types.boolean] * 3)
 
@@ -46,9 +52,9 @@ def gemm(
 
     Parameters
     ----------
-    a, b : float[m, k] and float[k, n], C-contiguous
+    a, b : float[m, k] and float[k, n], each row without gaps
         The factors; `a` has shape (k, m) if `transpose_a`, `b` has shape (n, k) if `transpose_b`.
-    out : float[m, n], C-contiguous
+    out : float[m, n], each row without gaps
         Where the product goes; does not overlap the factors.
     transpose_a, transpose_b : bool
         Whether a factor is transposed first.
@@ -85,12 +91,12 @@ def _gemm(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         inner,
         call.one,
         b.data,
-        call.leading(b_shape[1]),
+        call.distance(b, b_shape[1]),
         a.data,
-        call.leading(a_shape[1]),
+        call.distance(a, a_shape[1]),
         call.factor(accumulate),
         out.data,
-        call.leading(columns),
+        call.distance(out, columns),
     )
     return context.get_dummy_value()
 
@@ -241,6 +247,17 @@ class _BlasCall:
         # BLAS refuses a leading dimension of zero even where there is nothing to do
         one = columns.type(1)
         return self.builder.select(self.builder.icmp_signed("<", columns, one), one, columns)
+
+    def distance(self, array: Any, columns: Any) -> Any:
+        """Return how many elements lie between the starts of two rows."""
+        from numba.core import cgutils
+
+        stride = cgutils.unpack_tuple(self.builder, array.strides)[0]
+        itemsize = self.context.get_abi_sizeof(self.context.get_data_type(self.dtype))
+        rows = self.builder.sdiv(stride, stride.type(itemsize))
+        # the stride of a single row may be anything
+        enough = self.builder.icmp_signed(">=", rows, columns)
+        return self.leading(self.builder.select(enough, rows, columns))
 
     def emit(self, symbol: str, form: str, *arguments: Any) -> None:
         """Call a symbol; `form` has c for a character, i for a size, p for a pointer."""
