@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import environment, report
-from bench.first_call import measure_here
+from bench import environment, first_call, memory, report
 from bench.run import DisagreementError, measure
 from bench.variants import PEERS, Variant, missing, versions
 from bench.workload import all_workloads
+
+# What `bench.alone` can have measured in a process of its own.
+ALONE = {"first_call": first_call.measure_here, "memory": memory.measure_here}
+_PAGE = Path("docs/explanation/performance.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,10 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{w.name:18}{w.title}" for w in workloads.values()))
         return 0
-    if options.first_call:
-        name, variant = options.first_call
+    if options.alone:
+        what, name, variant = options.alone
         peer, _, style = variant.partition(":")
-        print(json.dumps(measure_here(workloads[name], Variant(peer, style), options.tiny)))
+        print(json.dumps(ALONE[what](workloads[name], Variant(peer, style), options.tiny)))
+        return 0
+    if options.report:
+        store = report.load(options.report)
+        print(report.summary(store))
+        report.write_page(store, options.page or _PAGE)
         return 0
     names = options.only or list(workloads)
     unknown = sorted({*names} - {*workloads}) + sorted({*options.peers} - {*PEERS})
@@ -65,9 +73,8 @@ def _measure_all(options: argparse.Namespace, names: list[str]) -> int:
                 peers,
                 options.rounds,
                 options.turn,
-                options.first_calls,
+                options.alone_too,
                 options.tiny,
-                options.tolerance,
             )
         except DisagreementError as error:
             print(f"{error}\n", flush=True)
@@ -76,8 +83,10 @@ def _measure_all(options: argparse.Namespace, names: list[str]) -> int:
         report.add(store, f"{name}@{options.threads}", result)
         print(report.text(name, result, options.threads) + "\n", flush=True)
         report.save(store, options.json)
-    if options.markdown is not None and store["results"]:
-        report.write_tables(store, options.markdown)
+    if store["results"]:
+        print(report.summary(store))
+        if options.page is not None:
+            report.write_page(store, options.page)
     return status
 
 
@@ -95,19 +104,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=30, help="turns of each variant")
     parser.add_argument("--turn", type=float, default=0.02, help="seconds a turn lasts")
     parser.add_argument(
-        "--no-first-calls", dest="first_calls", action="store_false", help="spare the processes"
-    )
-    parser.add_argument(
-        "--tolerance", type=float, help="by how much results may differ; the tables show it"
+        "--quick", dest="alone_too", action="store_false", help="neither first calls nor memory"
     )
     parser.add_argument("--tiny", action="store_true", help="the tests' sizes")
     parser.add_argument(
         "--json", type=Path, help="keep figures here, beside those of other workloads"
     )
     parser.add_argument(
-        "--markdown", type=Path, help="a page whose tables to renew from all that is kept"
+        "--report",
+        type=Path,
+        metavar="JSON",
+        help=f"measure nothing, and renew the page (by default {_PAGE}) from what is kept here",
     )
-    parser.add_argument("--first-call", nargs=2, metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--page", type=Path, help="whose plot and tables to renew from all that is kept"
+    )
+    parser.add_argument("--alone", nargs=3, metavar="NAME", help=argparse.SUPPRESS)
     return parser
 
 

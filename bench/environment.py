@@ -24,6 +24,11 @@ _COUNTS = (
 )
 
 
+def threads() -> int:
+    """Return how many threads each library may use."""
+    return int(os.environ.get(_MARK, "1"))
+
+
 def restart_with(threads: int, arguments: Sequence[str]) -> None:
     """Start this process anew unless its environment is what measuring needs.
 

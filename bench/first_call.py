@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import importlib
 import tempfile
 import time
 
+from bench.alone import in_new_process
 from bench.environment import with_caches_in
 from bench.variants import Variant
 from bench.workload import Workload
 
 # Those that compile; with the others the first call is like any other.
-COMPILING = ("jitgrad", "jax", "torch_compile", "hand")
+COMPILING = ("jitgrad", "jax", "torch_compile")
+_COMPILERS = {"jitgrad": "numba", "torch_compile": "torch._inductor.compile_fx"}
 
 _PAIRS = 3
 _LONG_ENOUGH = 10.0  # seconds
@@ -32,6 +32,8 @@ def measure_here(workload: Workload, variant: Variant, tiny: bool) -> dict[str, 
     arrays = workload.make_inputs(tiny)
     began = time.perf_counter()
     call = variant.make(workload, arrays)
+    # Some import their compiler when they first need it; that is an import all the same.
+    importlib.import_module(_COMPILERS.get(variant.peer, "bench"))
     imported = time.perf_counter()
     call()
     return {"import": imported - began, "first": time.perf_counter() - imported}
@@ -46,18 +48,9 @@ def cold_and_warm(workload: Workload, variant: Variant, tiny: bool = False) -> d
     began = time.perf_counter()
     while not pairs or (len(pairs) < _PAIRS and time.perf_counter() - began < _LONG_ENOUGH):
         with tempfile.TemporaryDirectory(prefix="jitgrad-bench-") as caches:
-            cold, warm = (_in_new_process(workload, variant, tiny, caches) for _ in range(2))
+            environment = with_caches_in(caches)
+            cold, warm = (
+                in_new_process("first_call", workload, variant, tiny, environment) for _ in range(2)
+            )
         pairs.append({"import": warm["import"], "cold": cold["first"], "warm": warm["first"]})
     return {what: min(pair[what] for pair in pairs) for what in pairs[0]}
-
-
-def _in_new_process(
-    workload: Workload, variant: Variant, tiny: bool, caches: str
-) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench", "--first-call", workload.name, variant.name]
-    command += ["--tiny"] * tiny
-    done = subprocess.run(
-        command, env=with_caches_in(caches), stdout=subprocess.PIPE, text=True, check=True
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.first_call import COMPILING, cold_and_warm
+from bench import first_call, memory
+from bench.first_call import COMPILING
 from bench.timing import interleave
 from bench.variants import Variant, as_arrays, largest_difference, variants_of
 from bench.workload import Workload
 
 # Relative to an array's largest element; sums are taken in different orders.
-_TOLERANCES = {np.dtype(np.float32): 2e-4, np.dtype(np.float64): 1e-9}
+_TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
 
 
 class DisagreementError(Exception):
@@ -25,9 +26,8 @@ def measure(
     peers: Sequence[str],
     rounds: int,
     turn: float,
-    first_calls: bool = True,
+    alone: bool = True,
     tiny: bool = False,
-    tolerance: float | None = None,
 ) -> dict[str, Any]:
     """Return the figures of one workload.
 
@@ -39,12 +39,10 @@ def measure(
         By whom.
     rounds, turn : int, float
         As of `interleave`.
-    first_calls : bool
-        Whether to measure first calls, too.
+    alone : bool
+        Whether to measure what takes processes of their own, too: first calls and memory.
     tiny : bool
         Whether to use the tests' sizes.
-    tolerance : float, optional
-        By how much results may differ, relative to an array's largest element.
 
     Returns
     -------
@@ -60,19 +58,21 @@ def measure(
     variants = variants_of(workload, peers)
     calls = [variant.make(workload, arrays) for variant in variants]
     results = [as_arrays(call()) for call in calls]
-    difference = _compare(workload, variants, results, tolerance)
+    difference = _compare(workload, variants, results)
     timings = interleave(calls, rounds, turn)
     figures: dict[str, Any] = {}
     for variant, timing in zip(variants, timings, strict=True):
         figures[variant.name] = {
-            "title": variant.title,
+            "title": variant.title_for(workload),
             "minimum": timing.minimum,
             "median": timing.median,
             "ratio": timing.ratio_to(timings[0]),
             "cores": timing.cores,
         }
-        if first_calls and variant.peer in COMPILING and not variant.style:
-            figures[variant.name] |= cold_and_warm(workload, variant, tiny)
+        if alone and variant.peer in COMPILING and not variant.style:
+            figures[variant.name] |= first_call.cold_and_warm(workload, variant, tiny)
+        if alone and not tiny and not variant.style and memory.worth_measuring(workload):
+            figures[variant.name] |= memory.peak(workload, variant)
     return {
         "title": workload.title,
         "rounds": rounds,
@@ -81,11 +81,9 @@ def measure(
     }
 
 
-def _compare(
-    workload: Workload, variants: list[Variant], results: list[Any], tolerance: float | None
-) -> float:
+def _compare(workload: Workload, variants: list[Variant], results: list[Any]) -> float:
     """Return the largest difference of any result from the first one."""
-    allowed = tolerance or _TOLERANCES[results[0][-1].dtype]
+    allowed = _TOLERANCES[results[0][-1].dtype]
     worst = 0.0
     for variant, result in zip(variants, results, strict=True):
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.hand.kernel import compiler
 from bench.workload import Array, Call, Workload
 
 # What a peer is called, and what must be installed for it.
@@ -30,8 +31,13 @@ TITLES = {
     "torch_compile": "torch.compile",
     "autograd": "autograd",
     "numpy": "NumPy by hand",
-    "hand": "Numba by hand",
+    "hand": "by hand",
 }
+# The languages of the gradients written by hand, the quicker one first.
+_BY_HAND = {"numpy": ("numpy",), "hand": ("c", "numba")}
+_LANGUAGES = {"c": "C", "numba": "Numba"}
+# The libraries that are to be beaten.
+LIBRARIES = ("jax", "torch", "torch_compile", "autograd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +65,26 @@ class Variant:
         """What tables call it."""
         return f"{TITLES[self.peer]}, {self.style}" if self.style else TITLES[self.peer]
 
+    def title_for(self, workload: Workload) -> str:
+        """Return the title, with the language of what is written by hand for `workload`."""
+        language = _by_hand(self.peer, workload)
+        return f"{self.title}, {_LANGUAGES[language]}" if language in _LANGUAGES else self.title
+
     def make(self, workload: Workload, arrays: tuple[Array, ...]) -> Call:
         """Return what is timed; nothing has been called yet."""
-        if self.peer in workload.by_hand:
-            function = workload.by_hand[self.peer]()
-            return lambda: function(*arrays)
+        language = _by_hand(self.peer, workload)
+        if language:
+            return workload.by_hand[language](*(array.copy() for array in arrays))
         peer = importlib.import_module(f"bench.peers.with_{self.peer}")
         function = workload.define(getattr(peer, "operations", peer))
-        made: Call = peer.STYLES[self.style](function, workload.wrt, arrays)
+        made: Call = peer.STYLES[workload.task][self.style](function, workload.wrt, arrays)
         return made
+
+
+def _by_hand(peer: str, workload: Workload) -> str | None:
+    """Return in what language a workload is written by hand for `peer`, if it is."""
+    written = [one for one in _BY_HAND.get(peer, ()) if one in workload.by_hand]
+    return next((one for one in written if one != "c" or compiler()), None)
 
 
 def missing(peers: Iterable[str]) -> dict[str, str]:
@@ -91,11 +108,14 @@ def variants_of(workload: Workload, peers: Iterable[str]) -> list[Variant]:
     """Return the ways in which `peers` compute `workload`."""
     found = []
     for peer in peers:
-        if peer in ("numpy", "hand"):
-            found += [Variant(peer)] if peer in workload.by_hand else []
+        if peer in _BY_HAND:
+            found += [Variant(peer)] if _by_hand(peer, workload) else []
             continue
-        styles = importlib.import_module(f"bench.peers.with_{peer}").STYLES
-        found += [Variant(peer, style) for style in workload.styles if style in styles]
+        module = importlib.import_module(f"bench.peers.with_{peer}")
+        operations = getattr(module, "operations", module)
+        if all(getattr(operations, name, None) for name in workload.needs):
+            styles = module.STYLES.get(workload.task, {})
+            found += [Variant(peer, style) for style in workload.styles if style in styles]
     return found
 
 
@@ -105,7 +125,7 @@ def as_arrays(result: Any) -> list[Array]:
         return [array for part in result for array in as_arrays(part)]
     if hasattr(result, "detach"):
         result = result.detach().numpy()
-    return [np.asarray(result)]
+    return [np.array(result)]  # a copy: some return arrays that their next call overwrites
 
 
 def largest_difference(found: list[Array], expected: list[Array]) -> float:

@@ -15,6 +15,8 @@ import bench.workloads
 
 Array = np.ndarray[Any, Any]
 Call = Callable[[], Any]
+# What is done with a workload's function; `bench.peers` has a way of each library to do it.
+TASKS = ("gradient", "product", "training")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +38,16 @@ class Workload:
         written with these. It returns a number, unless nothing is differentiated.
     wrt : tuple of int
         Positions of the arguments to differentiate by; empty for the value alone.
+    task : str
+        One of `TASKS`. ``"gradient"``: value and gradients. ``"product"``: the product of the
+        Hessian by the first input and the last input. ``"training"``: a step with Adam; inputs are
+        those of `bench.adam`.
+    needs : tuple of str
+        Operations that not every library has; those without are left out.
     by_hand : dict
-        For ``"numpy"`` and ``"hand"`` (Numba): a function without parameters that returns one
-        taking `inputs` as arrays, returning the value and a tuple of gradients (the value alone if
-        `wrt` is empty). Imports and decorators of Numba stay inside.
+        For ``"numpy"``, ``"numba"`` and ``"c"``: a function of the inputs, copies that it may
+        change, which returns the call to time, with the same results as a library's. Imports
+        that only it needs stay inside.
     styles : tuple of str
         Which ways to call a library: ``""`` is its usual one; others where a peer has them.
     """
@@ -51,7 +59,9 @@ class Workload:
     inputs: Callable[..., tuple[Array, ...]]
     define: Callable[[ModuleType], Callable[..., Any]]
     wrt: tuple[int, ...] = ()
-    by_hand: Mapping[str, Callable[[], Callable[..., Any]]] = field(default_factory=dict)
+    task: str = "gradient"
+    needs: tuple[str, ...] = ()
+    by_hand: Mapping[str, Callable[..., Call]] = field(default_factory=dict)
     styles: tuple[str, ...] = ("",)
 
     def make_inputs(self, tiny: bool = False) -> tuple[Array, ...]:

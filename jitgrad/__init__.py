@@ -60,6 +60,7 @@ from jitgrad.api.compile import clear_cache, compile  # noqa: E402
 from jitgrad.diagnostics.nonfinite import first_nonfinite  # noqa: E402
 from jitgrad.diagnostics.profile import profile  # noqa: E402
 from jitgrad.diagnostics.source import annotated_source  # noqa: E402
+from jitgrad.runtime.threads import get_num_threads, set_num_threads  # noqa: E402
 
 # PyTorch's short names. Like `sum` and others they hide Python's own in this module.
 bool, int, float, long, double = bool_, int32, float32, int64, float64
@@ -94,6 +95,7 @@ __all__ = [
     "float32",
     "float64",
     "get_default_dtype",
+    "get_num_threads",
     "grad",
     "inference_mode",
     "int",
@@ -109,6 +111,7 @@ __all__ = [
     "profile",
     "set_default_dtype",
     "set_grad_enabled",
+    "set_num_threads",
     "special",
     "testing",
     "value_and_grad",

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jitgrad
+from bench import adam, environment, packing
 from bench.workload import Array, Call
-from jitgrad import abs, erf, exp, log, matmul, maximum, mean, relu, sqrt, sum, tanh
+from jitgrad import (
+    abs,
+    diag_embed,
+    erf,
+    exp,
+    log,
+    logsumexp,
+    matmul,
+    maximum,
+    mean,
+    relu,
+    softmax,
+    sqrt,
+    sum,
+    swapaxes,
+    tanh,
+    where,
+)
 from jitgrad.nn.functional import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -17,9 +36,34 @@ from jitgrad.nn.functional import (
 )
 
 __all__ = [
-    "STYLES", "abs", "binary_cross_entropy_with_logits", "cross_entropy", "erf", "exp", "gelu",
-    "layer_norm", "log", "matmul", "maximum", "mean", "mse_loss", "relu", "sqrt", "sum", "tanh",
+    "STYLES", "abs", "binary_cross_entropy_with_logits", "causal_attention", "conv2d",
+    "cross_entropy", "erf", "exp", "gelu", "layer_norm", "log", "logsumexp", "lower_triangular",
+    "matmul", "max_pool2d", "maximum", "mean", "mse_loss", "relu", "sqrt", "sum", "swapaxes",
+    "tanh",
 ]  # fmt: skip
+# Some releases have these, which workloads name among what they need.
+conv2d = getattr(jitgrad, "conv2d", None)
+max_pool2d = getattr(jitgrad, "max_pool2d", None)
+
+# What the interpreter takes must not pass for what kernels take.
+warnings.simplefilter("error", jitgrad.FallbackWarning)
+if hasattr(jitgrad, "set_num_threads"):
+    jitgrad.set_num_threads(environment.threads())
+
+
+def causal_attention(q: Any, k: Any, v: Any) -> Any:
+    """Return averages of `v` at no later times."""
+    scores = matmul(q, swapaxes(k, -1, -2)) / q.shape[-1] ** 0.5
+    scores = where(packing.not_later(q.shape[-2]), scores, -float("inf"))
+    return matmul(softmax(scores, -1), v)
+
+
+def lower_triangular(diagonals: Any, entries: Any) -> Any:
+    """Return matrices, whose entries below the diagonal follow each other by rows."""
+    size = diagonals.shape[1]
+    positions, below = packing.positions(size)
+    lower = (entries[:, positions] * below).reshape(-1, size, size)
+    return lower + diag_embed(diagonals)
 
 
 def _compiled(function: Callable[..., Any], wrt: tuple[int, ...], inputs: Sequence[Any]) -> Call:
@@ -58,4 +102,48 @@ def _eager(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[
     return lambda: both(*arrays)
 
 
-STYLES = {"": _compiled, "tensors": _with_tensors, "backward": _backward, "eager": _eager}
+def _product(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    slope = jitgrad.grad(function)
+    made = jitgrad.compile(jitgrad.grad(lambda x, v: sum(slope(x) * v)))
+    return lambda: made(*arrays)
+
+
+def _training(loss: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    both = jitgrad.value_and_grad(loss, argnums=wrt)
+    step = jitgrad.compile(adam.functional_step(both, sqrt))
+    batch, _ = adam.split(arrays)
+    _, state = adam.split([jitgrad.tensor(array) for array in arrays])
+    return adam.trainer(step, batch, state)
+
+
+def _with_optimizer(
+    loss: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]
+) -> Call:
+    batch, state = adam.split([jitgrad.tensor(array) for array in arrays])
+    count, parameters, means, squares = state
+    betas = (adam.KEEP_MEAN, adam.KEEP_SQUARE)
+    leaves = [parameter.requires_grad_() for parameter in parameters]
+    optimizer = jitgrad.optim.Adam(leaves, adam.RATE, betas, adam.EPSILON)
+    adam.resume(optimizer, count, means, squares)
+
+    @jitgrad.compile
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        value = loss(x, y, *leaves)
+        value.backward()
+        optimizer.step()
+        return value
+
+    return lambda: (step(*batch), leaves)
+
+
+STYLES = {
+    "gradient": {
+        "": _compiled,
+        "tensors": _with_tensors,
+        "backward": _backward,
+        "eager": _eager,
+    },
+    "product": {"": _product},
+    "training": {"": _training, "optim": _with_optimizer},
+}

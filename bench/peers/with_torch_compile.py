@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from bench import adam
 from bench.peers import with_torch
 from bench.workload import Array, Call
 
@@ -26,5 +27,30 @@ def _fresh(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
+def _product(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    # What is recorded while compiled code runs can't be differentiated twice, so both derivatives
+    # are in what is compiled.
+    slope = torch.func.grad(function)
+    made = _fresh(lambda x, v: torch.func.jvp(slope, (x,), (v,))[1])
+    x, v = (torch.tensor(array) for array in arrays)
+    return lambda: made(x, v)
+
+
+def _training(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    return with_torch.training(_fresh(function), wrt, arrays)
+
+
+def _functional(
+    function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]
+) -> Call:
+    both = torch.func.grad_and_value(function, wrt)
+    step = _fresh(adam.functional_step(lambda *inputs: both(*inputs)[::-1], torch.sqrt))
+    return adam.trainer(step, *adam.split([torch.tensor(array) for array in arrays]))
+
+
 operations = with_torch
-STYLES = {"": _gradient, "backward": _backward}
+STYLES = {
+    "gradient": {"": _gradient, "backward": _backward},
+    "product": {"": _product},
+    "training": {"": _training, "functional": _functional},
+}

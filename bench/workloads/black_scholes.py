@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.workload import Array, Workload
+from bench.hand.kernel import Kernel
+from bench.workload import Array, Call, Workload
 
 _SQRT_HALF = 0.7071067811865476
 _SQRT_TWO_PI = 2.5066282746310002
@@ -33,7 +34,7 @@ def _define(ops: ModuleType) -> Callable[..., Any]:
     return total_price
 
 
-def _by_numpy() -> Callable[..., Any]:
+def _by_numpy(*arrays: Array) -> Call:
     from scipy.special import erf
 
     def value_and_gradients(s: Array, k: Array, t: Array, v: Array, r: Array) -> Any:
@@ -49,10 +50,10 @@ def _by_numpy() -> Callable[..., Any]:
         value = np.sum(s * n1 - discounted * n2)
         return value, (n1, -discount * n2, theta, vega, np.sum(t * discounted * n2))
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
 
 
-def _by_hand() -> Callable[..., Any]:
+def _by_numba(*arrays: Array) -> Call:
     import math
 
     from numba import njit
@@ -76,7 +77,13 @@ def _by_hand() -> Callable[..., Any]:
             dr += t[i] * paid
         return total, (ds, dk, dt, dv, dr)
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
+
+
+def _in_c(*arrays: Array) -> Call:
+    value, gradients = np.empty(()), tuple(np.empty_like(array) for array in arrays)
+    arguments = [arrays[0].size, *arrays, value, *gradients]
+    return Kernel("black_scholes", "black_scholes", arguments, (value, gradients))
 
 
 WORKLOADS = [
@@ -88,6 +95,6 @@ WORKLOADS = [
         inputs=_inputs,
         define=_define,
         wrt=(0, 1, 2, 3, 4),
-        by_hand={"numpy": _by_numpy, "hand": _by_hand},
+        by_hand={"numpy": _by_numpy, "numba": _by_numba, "c": _in_c},
     )
 ]

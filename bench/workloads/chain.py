@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.workload import Array, Workload
+from bench.hand.kernel import Kernel
+from bench.workload import Array, Call, Workload
 
 
 def _inputs(rng: np.random.Generator, size: int) -> tuple[Array, ...]:
@@ -36,7 +37,7 @@ def _define_sum(ops: ModuleType) -> Callable[..., Any]:
     return total
 
 
-def _forward_by_numpy() -> Callable[..., Any]:
+def _forward_by_numpy(*arrays: Array) -> Call:
     def chain(x: Array, y: Array) -> Any:
         a = x * y + 0.5
         b = a * a - x
@@ -45,10 +46,10 @@ def _forward_by_numpy() -> Callable[..., Any]:
         e = np.abs(d - x) * 0.25
         return (e + d) * y - c
 
-    return chain
+    return lambda: chain(*arrays)
 
 
-def _gradient_by_numpy() -> Callable[..., Any]:
+def _gradient_by_numpy(*arrays: Array) -> Call:
     def value_and_gradients(x: Array, y: Array) -> Any:
         a = x * y + 0.5
         b = a * a - x
@@ -68,10 +69,10 @@ def _gradient_by_numpy() -> Callable[..., Any]:
         dy = (e + d) + dc * ~larger + da * x
         return value, (dx, dy)
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
 
 
-def _forward_by_hand() -> Callable[..., Any]:
+def _forward_by_numba(*arrays: Array) -> Call:
     from numba import njit
 
     @njit(cache=True, fastmath={"contract"})
@@ -85,10 +86,10 @@ def _forward_by_hand() -> Callable[..., Any]:
             out[i] = (e + d) * y[i] - c
         return out
 
-    return chain
+    return lambda: chain(*arrays)
 
 
-def _gradient_by_hand() -> Callable[..., Any]:
+def _gradient_by_numba(*arrays: Array) -> Call:
     from numba import njit
 
     @njit(cache=True, fastmath={"contract", "reassoc"})
@@ -113,7 +114,17 @@ def _gradient_by_hand() -> Callable[..., Any]:
             dy[i] = (e + d) + (dc - db) + da * x[i]
         return total, (dx, dy)
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
+
+
+def _forward_in_c(x: Array, y: Array) -> Call:
+    out = np.empty_like(x)
+    return Kernel("chain", "forward", [x.size, x, y, out], out)
+
+
+def _gradient_in_c(x: Array, y: Array) -> Call:
+    value, dx, dy = np.empty(()), np.empty_like(x), np.empty_like(y)
+    return Kernel("chain", "gradient", [x.size, x, y, value, dx, dy], (value, (dx, dy)))
 
 
 WORKLOADS = [
@@ -124,7 +135,7 @@ WORKLOADS = [
         tiny=(37,),
         inputs=_inputs,
         define=_define,
-        by_hand={"numpy": _forward_by_numpy, "hand": _forward_by_hand},
+        by_hand={"numpy": _forward_by_numpy, "numba": _forward_by_numba, "c": _forward_in_c},
     ),
     Workload(
         name="chain",
@@ -134,6 +145,10 @@ WORKLOADS = [
         inputs=_inputs,
         define=_define_sum,
         wrt=(0, 1),
-        by_hand={"numpy": _gradient_by_numpy, "hand": _gradient_by_hand},
+        by_hand={
+            "numpy": _gradient_by_numpy,
+            "numba": _gradient_by_numba,
+            "c": _gradient_in_c,
+        },
     ),
 ]

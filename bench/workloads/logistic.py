@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.workload import Array, Workload
+from bench.hand.kernel import Kernel
+from bench.workload import Array, Call, Workload
 
 
 def _inputs(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, ...]:
@@ -24,7 +25,7 @@ def _define(ops: ModuleType) -> Callable[..., Any]:
     return loss
 
 
-def _by_numpy() -> Callable[..., Any]:
+def _by_numpy(*arrays: Array) -> Call:
     def value_and_gradients(x: Array, y: Array, w: Array, b: Array) -> Any:
         z = x @ w + b
         shrunk = np.exp(-np.abs(z))
@@ -32,10 +33,10 @@ def _by_numpy() -> Callable[..., Any]:
         dz = (np.where(z >= 0, 1, shrunk) / (1 + shrunk) - y) / z.size
         return value, (x.T @ dz, np.sum(dz))
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
 
 
-def _by_hand() -> Callable[..., Any]:
+def _by_numba(*arrays: Array) -> Call:
     import math
 
     from numba import njit
@@ -56,7 +57,13 @@ def _by_hand() -> Callable[..., Any]:
                 dw[j] += x[i, j] * dz
         return total / rows, (dw, db)
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
+
+
+def _in_c(x: Array, y: Array, w: Array, b: Array) -> Call:
+    value, dw, db = np.empty(()), np.empty_like(w), np.empty_like(b)
+    arguments = [len(x), x, y, w, b, value, dw, db]
+    return Kernel("logistic", "logistic", arguments, (value, (dw, db)), {"COLUMNS": len(w)})
 
 
 WORKLOADS = [
@@ -68,6 +75,6 @@ WORKLOADS = [
         inputs=_inputs,
         define=_define,
         wrt=(2, 3),
-        by_hand={"numpy": _by_numpy, "hand": _by_hand},
+        by_hand={"numpy": _by_numpy, "numba": _by_numba, "c": _in_c},
     )
 ]

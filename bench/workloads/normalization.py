@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.workload import Array, Workload
+from bench.hand.kernel import Kernel
+from bench.workload import Array, Call, Workload
 
 
 def _inputs(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, ...]:
@@ -25,7 +26,7 @@ def _define(ops: ModuleType) -> Callable[..., Any]:
     return loss
 
 
-def _by_numpy() -> Callable[..., Any]:
+def _by_numpy(*arrays: Array) -> Call:
     from scipy.special import erf
 
     root_half, peak = np.float32(0.7071067811865476), np.float32(0.3989422804014327)
@@ -45,7 +46,15 @@ def _by_numpy() -> Callable[..., Any]:
         dx = (dn - mean - normal * slope) * inverse
         return np.mean(y * y), (dx, np.sum(dz * normal, axis=0), dz.sum(axis=0))
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
+
+
+def _in_c(x: Array, weight: Array, bias: Array) -> Call:
+    rows, columns = x.shape
+    value, gradients = np.empty((), np.float32), tuple(map(np.empty_like, (x, weight, bias)))
+    arguments = [rows, x, weight, bias, value, *gradients]
+    results = (value, gradients)
+    return Kernel("layer_norm", "layer_norm", arguments, results, {"COLUMNS": columns})
 
 
 WORKLOADS = [
@@ -57,6 +66,6 @@ WORKLOADS = [
         inputs=_inputs,
         define=_define,
         wrt=(0, 1, 2),
-        by_hand={"numpy": _by_numpy},
+        by_hand={"numpy": _by_numpy, "c": _in_c},
     )
 ]

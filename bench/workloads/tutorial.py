@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.workload import Array, Workload
+from bench.hand.kernel import Kernel
+from bench.workload import Array, Call, Workload
 
 
 def _inputs(rng: np.random.Generator, size_in: int, size_out: int) -> tuple[Array, ...]:
@@ -24,7 +25,7 @@ def _define(ops: ModuleType) -> Callable[..., Any]:
     return loss
 
 
-def _by_numpy() -> Callable[..., Any]:
+def _by_numpy(*arrays: Array) -> Call:
     def value_and_gradients(x: Array, y: Array, w: Array, b: Array) -> Any:
         z = x @ w + b
         shrunk = np.exp(-np.abs(z))
@@ -33,10 +34,10 @@ def _by_numpy() -> Callable[..., Any]:
         dz = (sigmoid - y) / np.float32(z.size)
         return value, (np.outer(x, dz), dz)
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
 
 
-def _by_hand() -> Callable[..., Any]:
+def _by_numba(*arrays: Array) -> Call:
     import math
 
     from numba import njit
@@ -60,7 +61,14 @@ def _by_hand() -> Callable[..., Any]:
                 dw[i, j] = x[i] * db[j]
         return total * scale, (dw, db)
 
-    return value_and_gradients
+    return lambda: value_and_gradients(*arrays)
+
+
+def _in_c(x: Array, y: Array, w: Array, b: Array) -> Call:
+    value, dw, db = np.empty((), np.float32), np.empty_like(w), np.empty_like(b)
+    arguments = [x, y, w, b, value, dw, db]
+    sizes = {"ROWS": w.shape[0], "COLUMNS": w.shape[1]}
+    return Kernel("cross_entropy", "binary", arguments, (value, (dw, db)), sizes)
 
 
 WORKLOADS = [
@@ -72,7 +80,7 @@ WORKLOADS = [
         inputs=_inputs,
         define=_define,
         wrt=(2, 3),
-        by_hand={"numpy": _by_numpy, "hand": _by_hand},
+        by_hand={"numpy": _by_numpy, "numba": _by_numba, "c": _in_c},
         styles=("", "tensors", "backward"),
     )
 ]

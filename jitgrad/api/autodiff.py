@@ -13,7 +13,7 @@ from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.runtime.dispatch import as_array
 from jitgrad.tensor.backward import gradients_of, leaves_behind
-from jitgrad.tensor.modes import enable_grad, is_grad_enabled
+from jitgrad.tensor.modes import differentiating, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
 from jitgrad.trace.stand_ins import ArrayStandIn, mark, strong
 
@@ -64,7 +64,7 @@ def value_and_grad(
     @functools.wraps(function, updated=())
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         parts = _Parts(function, args, numbers)
-        with enable_grad():
+        with differentiating():
             result = function(*parts.arguments, **kwargs)
         output, aux = _split_aux(result, has_aux)
         followed = is_grad_enabled() and parts.others_differentiate(output)

@@ -30,8 +30,9 @@ from jitgrad.runtime.dispatch import (
     forward_programs,
     run_tree,
 )
-from jitgrad.runtime.key import ById, Key, call_key, leaf_key
-from jitgrad.runtime.straight import MISS, Straight, make_straight
+from jitgrad.runtime.key import ById, Key, call_key, leaf_key, what_changed
+from jitgrad.runtime.native import MISS
+from jitgrad.runtime.straight import Straight, make_straight
 from jitgrad.runtime.variant import Variant
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.capture import CannotCaptureError, Capture, Captured, Source, capture
@@ -46,7 +47,9 @@ _RETRACE_LIMIT = 16
 # How many different values an int argument has before it becomes a run-time input.
 _STATIC_INTS = 3
 # How many kinds of calls have a generated function of their own, the latest first.
-_QUICK_KINDS = 4
+_QUICK_KINDS = 8
+# How often one is written for the same shapes, where layouts or the order of calls vary.
+_STRAIGHT_LIMIT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ class CompiledFunction:
     def __init__(self, function: Callable[..., Any], retrace_limit: int = _RETRACE_LIMIT) -> None:
         self._function = function
         self._variants: dict[Key, list[Variant]] = {}
+        # For calls without and with keywords, each a list that is replaced and never changed.
         self._straight: list[Straight] = []
+        self._straight_named: list[Straight] = []
         self._eager_reason = ""
         self._ints_seen: dict[int, set[int]] = {}
         self._dynamic: frozenset[int] = frozenset()
@@ -90,7 +95,7 @@ class CompiledFunction:
     def forget(self) -> None:
         """Forget everything that was traced, so that the next call traces anew."""
         self._variants.clear()
-        self._straight.clear()
+        self._straight = self._straight_named = []
         self._eager_reason = ""
         self._log.clear()
 
@@ -102,18 +107,18 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the plain function would return."""
+        result: Any
+        given: Any = (args, kwargs) if kwargs else args
+        for straight in self._straight_named if kwargs else self._straight:
+            try:
+                result = straight(given)
+            except Exception as error:  # what it is, the plain function tells
+                return self._run_plain(_LeftToPython(error), args, kwargs)
+            if result is not MISS:
+                return result
         if self._eager_reason or active_trace() is not None:
             # Inside another trace the plain function is traced along.
             return self._function(*args, **kwargs)
-        result: Any
-        if not kwargs:
-            for straight in self._straight:
-                try:
-                    result = straight(args)
-                except Exception as error:  # what it is, the plain function tells
-                    return self._run_plain(_LeftToPython(error), args, kwargs)
-                if result is not MISS:
-                    return result
         result = self._dispatch(args, kwargs)
         if type(result) is _LeftToPython:
             return self._run_plain(result, args, kwargs)
@@ -122,13 +127,12 @@ class CompiledFunction:
     def _dispatch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call compiled, tracing it if it is new; say so if it is left to Python."""
         leaves, tree = flatten((args, kwargs) if kwargs else args)
-        key = call_key(leaves, tree, self._dynamic)
+        key = call_key(leaves, tree, bool(kwargs), self._dynamic)
         for variant in tuple(self._variants.get(key, ())):
             captured = variant.matches(leaves)
             if captured is not None:
                 result = self._run(variant, leaves, tree, bool(kwargs), captured)
-                if not kwargs and not any(tree.children[k].kind for k in range(len(args))):
-                    self._add_straight(variant, args, captured)
+                self._add_straight(variant, leaves, tree, bool(kwargs), captured)
                 return result
         with self._tracing:
             found = self._prepare(leaves, tree, bool(kwargs))
@@ -149,14 +153,25 @@ class CompiledFunction:
         return result
 
     def _add_straight(
-        self, variant: Variant, args: tuple[Any, ...], captured: tuple[Any, ...]
+        self,
+        variant: Variant,
+        leaves: list[Any],
+        tree: Tree,
+        has_kwargs: bool,
+        captured: tuple[Any, ...],
     ) -> None:
         """Make the next call of this kind a quick one; called at the second call of the kind."""
-        if any(type(a) is int and k in self._dynamic for k, a in enumerate(args)):
+        if variant.straights >= _STRAIGHT_LIMIT:
             return
-        straight = make_straight(variant, args, captured, self._title)
+        variant.straights += 1
+        straight = make_straight(variant, leaves, tree, self._dynamic, captured, self._title)
         if straight is not None:
-            self._straight = [straight, *self._straight[: _QUICK_KINDS - 1]]
+            known = self._straight_named if has_kwargs else self._straight
+            latest = [straight, *known[: _QUICK_KINDS - 1]]
+            if has_kwargs:
+                self._straight_named = latest
+            else:
+                self._straight = latest
 
     def _run(
         self,
@@ -286,7 +301,7 @@ class CompiledFunction:
     ) -> tuple[Variant, tuple[Any, ...]] | _LeftToPython:
         """Return the variant for a call, traced if it is new, and what it reads from outside."""
         self._note_ints(leaves)
-        key = call_key(leaves, tree, self._dynamic)
+        key = call_key(leaves, tree, has_kwargs, self._dynamic)
         variants = self._variants.setdefault(key, [])
         for variant in variants:
             captured = variant.matches(leaves)
@@ -298,7 +313,9 @@ class CompiledFunction:
             if len(variants) >= self._retrace_limit:
                 return self._give_up(f"what it reads keeps changing ({changed})")
         elif len(self._variants) > 1:
-            self._log.append("traced anew: arguments of another structure, shape or dtype")
+            names = self._argument_names(leaves, tree, has_kwargs)
+            known = [other for other in self._variants if other != key]
+            self._log.append(f"traced anew: {what_changed(known, key, names)}")
             self._objects_seen += any(isinstance(part, ById) for part in key)
             if self._objects_seen > self._retrace_limit:
                 return self._give_up("an object among its arguments is another one in each call")
@@ -420,6 +437,7 @@ class CompiledFunction:
         if self._eager_reason:
             return _LeftToPython()
         self._eager_reason = reason
+        self._straight = self._straight_named = []
         warnings.warn(
             f"compile: {self._title} runs without being compiled: {reason}",
             FallbackWarning,

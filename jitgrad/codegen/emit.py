@@ -35,6 +35,7 @@ from jitgrad.codegen.nests import (
     Rename,
     Start,
     Statement,
+    counting,
 )
 from jitgrad.codegen.schedule import Schedule
 from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves
@@ -48,18 +49,9 @@ _LOOP_NAMES = ("i", "j", "k", "l", "m", "o", "p", "q")
 _INLINE_LENGTH = 48
 
 
-def emit_kernel(
-    part: KernelPart,
-    lowered: Lowered,
-    schedule: Schedule,
-    storage: Storage,
-    names: dict[Value, str],
-) -> KernelText:
-    """Return the text of the kernel that runs the items of `part`."""
-    return _Emitter(part, lowered, schedule, storage, names).run()
+class KernelEmitter:
+    """Writes one kernel; what runs on several threads has a writer of its own."""
 
-
-class _Emitter:
     def __init__(
         self,
         part: KernelPart,
@@ -98,7 +90,7 @@ class _Emitter:
         self.finishing: dict[Loop, list[Statement]] = {}
         # One accumulator over millions of float32 numbers loses what is small beside it; so each
         # row has its own, which is then added to that of all.
-        self.summed_by_rows: dict[Loop, list[Statement]] = {}
+        self.summed_by_rows: dict[Loop, list[Compute]] = {}
         self.arguments = self.find_arguments()
 
     # -- the function ---------------------------------------------------------------------
@@ -108,12 +100,13 @@ class _Emitter:
         self.body(self.part.body, 0)
         # After the body, which finds out which sizes and buffers it needs.
         lines = self.argument_prologue() + self.prologue
-        arena = self.storage.arena_bytes.get(self.part.number, 0)
+        arena = self.arena_bytes()
         parameters = [self.names[v] for v in self.arguments]
         parameters += ["sizes"] if self.sizes else []
         parameters += ["numbers"] if self.number_places else []
         parameters += ["arena"] if arena else []
         parameters += ["failures"] if self.failures else []
+        parameters += self.team_parameters()
         head = f"def kernel({', '.join(parameters)}):"
         body = [*(f"    {line}" for line in lines), *self.writer.lines] or ["    pass"]
         nests = sum(isinstance(item, Loop) for item in self.part.body)
@@ -128,6 +121,14 @@ class _Emitter:
             len(self.statements),
             nests,
         )
+
+    def arena_bytes(self) -> int:
+        """Return the size of the memory for temporaries."""
+        return self.storage.arena_bytes.get(self.part.number, 0)
+
+    def team_parameters(self) -> list[str]:
+        """Return the names of what the kernel is given to run on several threads."""
+        return []
 
     def find_arguments(self) -> list[Value]:
         """Return what the kernel gets from outside, what it only reads first."""
@@ -154,6 +155,10 @@ class _Emitter:
             for v in self.arguments
             if v not in self.made_here and v.ndim == 0 and v not in self.numbers
         ]
+        arrays = [self.names[v] for v in self.arguments if v.ndim and v not in self.numbers]
+        if len(arrays) > 1 and any(isinstance(item, Loop) for item in self.part.body):
+            listed = ", ".join(arrays)
+            lines.append(f"{listed} = disjoint({listed})")
         for extent, name in self.extent_names.items():
             lines.append(f"{name} = {self.extent_source(extent)}")
         for (place, dtype), name in self.number_names.items():
@@ -218,8 +223,14 @@ class _Emitter:
         name, dtype = self.names[value], CAST_NAMES[value.dtype.name]
         if value not in self.carved:
             self.carved.add(value)
-            offset = self.size_parameter(buffer.offset)
-            self.prologue.append(f"{name} = block(arena, {offset}, {shape}, {dtype})")
+            self.prologue.append(
+                f"{name} = block(arena, {self.offset_text(buffer)}, {shape}, {dtype}, "
+                f"{buffer.slot})"
+            )
+
+    def offset_text(self, buffer: Buffer) -> str:
+        """Return the text of where a buffer begins in the arena."""
+        return self.size_parameter(buffer.offset)
 
     def need_renamed(self, value: Value) -> None:
         """Make the prologue show the memory of another value under this one's shape."""
@@ -254,7 +265,7 @@ class _Emitter:
         elif self.in_register(value, loops):
             text = self.scalar_name(value)
         else:
-            text = self.buffer_text(value, element.index, [_name_of(k) for k in range(len(loops))])
+            text = self.buffer_text(value, element.index, _names_of(loops))
         return text if dtype is None else cast(text, have, dtype)
 
     def in_register(self, value: Value, loops: tuple[Loop, ...]) -> bool:
@@ -286,10 +297,11 @@ class _Emitter:
         for item in self.part.body:
             for leaf in leaves(item):
                 if isinstance(leaf, Compute) and leaf.statement.reduced:
-                    outermost = leaf.loops[min(leaf.statement.reduced)]
-                    self.finishing.setdefault(outermost, []).append(leaf.statement)
-                    if len(leaf.statement.reduced) > 1 and self.is_scalar(leaf.statement.out):
-                        self.summed_by_rows.setdefault(leaf.loops[-1], []).append(leaf.statement)
+                    outermost = counting(leaf.loops)[min(leaf.statement.reduced)]
+                    ended = outermost.inside or outermost
+                    self.finishing.setdefault(ended, []).append(leaf.statement)
+                    if self.has_rows(leaf.statement):
+                        self.summed_by_rows.setdefault(leaf.loops[-1], []).append(leaf)
 
     def body(self, items: list[Item], depth: int) -> None:
         for item in items:
@@ -304,16 +316,32 @@ class _Emitter:
 
     def loop(self, loop: Loop, depth: int) -> None:
         name = _name_of(depth)
-        for statement in self.summed_by_rows.get(loop, ()):
-            self.writer.line(f"{self.row_name(statement.out)} = {self.identity_text(statement)}")
-        self.writer.line(f"for {name} in range({self.extent_name(loop.extent)}):")
+        rows = self.summed_by_rows.get(loop, ())
+        for item in rows:
+            first = self.identity_text(item.statement)
+            self.writer.line(f"{self.row_name(item.statement.out)} = {first}")
+        start, end = self.loop_bounds(loop)
+        if loop.strip:
+            self.writer.line(f"for {name}0 in range({start}, {end}, {loop.strip}):")
+        elif loop.inside is not None:
+            strip = f"{name}0 + {loop.inside.strip}"
+            self.writer.line(f"for {name} in range({name}0, min({strip}, {end})):")
+        else:
+            self.writer.line(f"for {name} in range({end if start == '0' else f'{start}, {end}'}):")
         self.writer.depth += 1
-        self.body(loop.body, depth + 1)
+        self.body(loop.body, depth if loop.strip else depth + 1)
         self.writer.depth -= 1
-        for statement in self.summed_by_rows.get(loop, ()):
-            self.update(statement, self.scalar_name(statement.out), self.row_name(statement.out))
+        for item in rows:
+            row = self.row_name(item.statement.out)
+            self.update(item.statement, self.accumulator_text(item), row)
         for statement in self.finishing.get(loop, ()):
             self.finish(statement, depth)
+
+    def loop_bounds(self, loop: Loop) -> tuple[str, str]:
+        """Return the text of the first index of a loop, and of where it ends."""
+        if loop.inside is not None:
+            return self.loop_bounds(loop.inside)
+        return "0", self.extent_name(loop.extent)
 
     def finish(self, statement: Statement, depth: int) -> None:
         """Store a finished accumulator where others than this iteration read it."""
@@ -344,6 +372,8 @@ class _Emitter:
                 self.writer.line(f"if {name} < -{size} or {name} >= {size}:")
                 self.writer.line(f"    failures[0] = {failure}")
                 self.writer.line(f"    {name} = 0")
+                self.writer.line(f"if {name} < 0:")
+                self.writer.line(f"    {name} += {size}")
                 self.looked_up[entry] = name
 
     def failure_number(self, node: Node, axis: int, size: int) -> int:
@@ -366,7 +396,7 @@ class _Emitter:
             return
         self.comment(statement.node)
         has_buffer = out in self.storage.buffers
-        loops = [_name_of(k) for k in range(len(item.loops))]
+        loops = _names_of(item.loops)
         if has_buffer and not (statement.whole and self.read_in_register(out)):
             target = self.buffer_text(out, statement.out_index, loops)
             self.writer.line(
@@ -442,13 +472,23 @@ class _Emitter:
         out = statement.out
         texts = [self.element_text(e, item.loops, out.dtype) for e in statement.elements]
         x = " * ".join(map(parenthesised, texts)) if statement.product else texts[0]
-        if self.is_scalar(out):
-            by_rows = statement in self.summed_by_rows.get(item.loops[-1], ())
-            target = self.row_name(out) if by_rows else self.scalar_name(out)
-        else:
-            loops = [_name_of(k) for k in range(len(item.loops))]
-            target = self.buffer_text(out, statement.out_index, loops)
+        has_rows = self.has_rows(statement)
+        target = self.row_name(out) if has_rows else self.accumulator_text(item)
         self.update(statement, target, x)
+
+    def has_rows(self, statement: Statement) -> bool:
+        """Return whether each row has an accumulator, which is then combined into that of all."""
+        if self.is_scalar(statement.out):
+            return len(statement.reduced) > 1
+        # memory is updated once a row, not once an element
+        return len(statement.axes) - 1 in statement.reduced
+
+    def accumulator_text(self, item: Compute) -> str:
+        """Return the text of what accumulates all of a reduction."""
+        out = item.statement.out
+        if self.is_scalar(out):
+            return self.scalar_name(out)
+        return self.buffer_text(out, item.statement.out_index, _names_of(item.loops))
 
     def update(self, statement: Statement, target: str, x: str) -> None:
         """Combine `x` into the accumulator `target`."""
@@ -460,10 +500,13 @@ class _Emitter:
 
     def row_name(self, value: Value) -> str:
         """Return the name of the accumulator of one row of a reduction over several axes."""
-        name = f"{self.names[value]}_row"
-        while name in self.names.values():
-            name += "_"
-        return name
+        return self.unused_name(f"{self.names[value]}_row")
+
+    def unused_name(self, stem: str) -> str:
+        """Return a name that no value has."""
+        while stem in self.names.values():
+            stem += "_"
+        return stem
 
     def identity_text(self, statement: Statement) -> str:
         """Return the text of an accumulator's first value."""
@@ -550,6 +593,11 @@ class _Emitter:
 
 def _name_of(depth: int) -> str:
     return _LOOP_NAMES[depth] if depth < len(_LOOP_NAMES) else f"i{depth}"
+
+
+def _names_of(loops: tuple[Loop, ...]) -> list[str]:
+    """Return the variables of the loops around a statement, by their numbers in it."""
+    return [_name_of(depth) for depth in range(len(counting(loops)))]
 
 
 def _input_names(statement: Statement) -> tuple[str, ...]:

@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jitgrad.codegen.emit import emit_kernel
-from jitgrad.codegen.lower import lower
+from jitgrad.codegen.emit import KernelEmitter
+from jitgrad.codegen.emit_parallel import ParallelEmitter
+from jitgrad.codegen.lower import Lowered, lower
 from jitgrad.codegen.nests import ExternalCall, Statement
+from jitgrad.codegen.parallel import plan_threads
 from jitgrad.codegen.recompute import recompute_out_of_step
-from jitgrad.codegen.schedule import schedule
-from jitgrad.codegen.storage import Storage, plan
+from jitgrad.codegen.schedule import Schedule, schedule
+from jitgrad.codegen.storage import KernelPart, Storage, plan
 from jitgrad.codegen.text import KernelText, name_values
+from jitgrad.codegen.tiling import run_in_strips
 from jitgrad.intrinsics.catalogue import all_intrinsics
 from jitgrad.ir.graph import Graph, Node, Value
 
@@ -27,6 +30,8 @@ _RESERVED_WORDS = (
     "inf",
     "nan",
     "gemm",
+    "team",
+    "rank",
 )
 
 
@@ -52,17 +57,30 @@ class ProgramText:
 def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
     """Return the generated text of `graph`; see `lower` for `contiguous`."""
     lowered = recompute_out_of_step(lower(graph, contiguous))
-    tree = schedule(lowered)
+    tree = run_in_strips(schedule(lowered))
     storage = plan(lowered, tree)
     intrinsics = {record.name for record in all_intrinsics()}
     extra: dict[Value, Node | None] = dict.fromkeys(storage.buffers)
     extra.update((s.out, s.node) for s in lowered.steps if isinstance(s, Statement))
     names = name_values(graph, extra, intrinsics.union(_RESERVED_WORDS))
     parts: list[KernelText | ExternalCall] = [
-        part if isinstance(part, ExternalCall) else emit_kernel(part, lowered, tree, storage, names)
+        part if isinstance(part, ExternalCall) else _emit(part, lowered, tree, storage, names)
         for part in storage.parts
     ]
     return ProgramText(graph, parts, storage)
+
+
+def _emit(
+    part: KernelPart,
+    lowered: Lowered,
+    tree: Schedule,
+    storage: Storage,
+    names: dict[Value, str],
+) -> KernelText:
+    plan_of_threads = plan_threads(part, lowered, tree, storage)
+    if plan_of_threads is None:
+        return KernelEmitter(part, lowered, tree, storage, names).run()
+    return ParallelEmitter(part, lowered, tree, storage, names).run_with(plan_of_threads)
 
 
 def module_source(kernel: KernelText, title: str) -> str:

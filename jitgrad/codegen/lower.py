@@ -7,7 +7,7 @@ input at another index.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jitgrad.codegen.nests import (
     Element,
@@ -411,8 +411,10 @@ class _Lowering:
     def add_contraction(self, node: Node) -> None:
         left, right = node.inputs
         out = node.outputs[0]
-        multiplications = left.spec.size * (right.spec.shape[-1] if right.spec.shape else 1)
-        if multiplications <= LOOP_PRODUCT_LIMIT or not is_floating(out.dtype):
+        multiplications = left.spec.size * right.spec.shape[-1]
+        # A matrix times a vector reads each element once: BLAS can't do it faster.
+        is_vector = 1 in (left.spec.shape[-2], right.spec.shape[-1])
+        if multiplications <= LOOP_PRODUCT_LIMIT or is_vector or not is_floating(out.dtype):
             self.add_loop_product(node)
             return
         stack = out.ndim - 2
@@ -471,7 +473,11 @@ class _Lowering:
                 loops[number].root().unite(self.result.extent(out.value, axis))
 
     def add_loop_product(self, node: Node) -> None:
-        """Add a product as a statement over rows, columns and, innermost, the contracted axis."""
+        """Add a product as a statement over rows, columns and the contracted axis.
+
+        The contracted axis is the innermost loop, unless the factor with more elements lies in
+        memory the other way round.
+        """
         left, right = node.inputs
         out = node.outputs[0]
         axes, out_index = self.loops_over(out)
@@ -493,9 +499,9 @@ class _Lowering:
             self.add_statement(Statement(node, out, axes, out_index, tuple(elements), PRODUCT))
             return
         form = Accumulation("accumulate_sum({acc}, {x})", lambda dtype: 0)
-        self.add_statement(
-            Statement(node, out, axes, out_index, tuple(elements), form, product=True)
-        )
+        statement = Statement(node, out, axes, out_index, tuple(elements), form, product=True)
+        larger = elements[0 if left.spec.size >= right.spec.size else 1]
+        self.add_statement(_along_memory(statement, larger))
 
     def matrix(self, operand: Operand, like: Value) -> Matrix:
         """Return where a factor of the product `like` lies, a copy of it where BLAS needs one."""
@@ -561,3 +567,35 @@ class _Lowering:
         self.add_statement(Statement(node, buffer, axes, out_index, (source,), COPY))
         self.result.buffered.add(buffer)
         return buffer
+
+
+def _along_memory(statement: Statement, element: Element) -> Statement:
+    """Return a statement whose innermost loop runs over the last axis of the array of `element`."""
+    last = len(statement.axes) - 1
+    if not isinstance(element, Read) or not element.index or statement.out.ndim != 2:
+        return statement
+    number = element.index[-1].bare_index
+    if number is None or number == last:
+        return statement
+    order = [n for n in range(last + 1) if n != number] + [number]
+    # The contracted loop goes to where it is in the array's order of axes.
+    order.insert(number, order.pop(order.index(last)))
+    places = [Affine()] * (last + 1)
+    for place, n in enumerate(order):
+        places[n] = Affine.index(place)
+    moved = tuple(places)
+
+    def renumbered(index: tuple[IndexEntry, ...]) -> tuple[IndexEntry, ...]:
+        return tuple([e.substitute(moved) for e in index])  # type: ignore[union-attr]
+
+    return replace(
+        statement,
+        axes=[statement.axes[n] for n in order],
+        out_index=renumbered(statement.out_index),
+        elements=tuple(
+            [
+                Read(e.value, renumbered(e.index)) if isinstance(e, Read) else e
+                for e in statement.elements
+            ]
+        ),
+    )

@@ -274,10 +274,29 @@ Step = Statement | MatrixProduct | IntrinsicCall | Rename | ExternalCall
 
 @dataclass(eq=False, slots=True)
 class Loop:
-    """A loop over one extent."""
+    """A loop over one extent, or over strips of it.
+
+    Parameters
+    ----------
+    extent : Extent
+        What it runs over.
+    body : list of Item
+        What is inside, in order.
+    strip : int
+        How many iterations a strip has; 0 if this is not a loop over strips.
+    inside : Loop, optional
+        For a loop over the iterations of a strip, the loop over strips.
+    """
 
     extent: Extent
     body: list[Item] = field(default_factory=list)
+    strip: int = 0
+    inside: Loop | None = None
+
+
+def counting(loops: tuple[Loop, ...]) -> tuple[Loop, ...]:
+    """Return the loops that count elements: without those over strips."""
+    return tuple([loop for loop in loops if not loop.strip])
 
 
 @dataclass(eq=False, slots=True)

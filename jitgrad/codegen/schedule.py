@@ -22,6 +22,7 @@ from jitgrad.codegen.nests import (
     Rename,
     Start,
     Statement,
+    counting,
 )
 from jitgrad.ir.graph import Value
 
@@ -69,6 +70,23 @@ def schedule(lowered: Lowered) -> Schedule:
     return scheduler.result
 
 
+def definition_of(statement: Statement, around: tuple[Loop, ...]) -> Definition:
+    """Return where a statement that stands inside the loops `around` makes its value."""
+    if not statement.whole:
+        # Made by several statements: complete only where all loops have ended.
+        return Definition((), (), (None,) * statement.out.ndim)
+    own = counting(around)
+    complete = around
+    if statement.reduced:
+        outermost = own[min(statement.reduced)]
+        complete = around[: around.index(outermost.inside or outermost)]
+    axis_loops = tuple(
+        own[number] if (number := index.bare_index) is not None else None
+        for index in statement.out_index
+    )
+    return Definition(complete, around, axis_loops)
+
+
 class _Scheduler:
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
@@ -108,20 +126,11 @@ class _Scheduler:
         around = tuple(loops)
         item = Compute(statement, around)
         body.insert(position, item)
-        reduced = statement.reduced
-        complete = around if not reduced else around[: min(reduced)]
-        axis_loops = tuple(
-            loops[number] if (number := index.bare_index) is not None else None
-            for index in statement.out_index
-        )
-        if reduced:
-            self.insert_start(statement, loops, min(reduced), axis_loops)
         out = statement.out
-        if statement.whole:
-            self.result.loops_of[out] = Definition(complete, around, axis_loops)
-        else:
-            # Made by several statements: complete only where all loops have ended.
-            self.result.loops_of[out] = Definition((), (), (None,) * out.ndim)
+        definition = definition_of(statement, around)
+        if statement.reduced:
+            self.insert_start(statement, loops, min(statement.reduced))
+        self.result.loops_of[out] = definition
         for depth, loop in enumerate(around):
             self.hold(around[depth - 1] if depth else None, out, loop)
         self.hold(around[-1] if around else None, out, item)
@@ -133,13 +142,7 @@ class _Scheduler:
         if item not in held:
             held.append(item)
 
-    def insert_start(
-        self,
-        statement: Statement,
-        loops: list[Loop],
-        outermost: int,
-        axis_loops: tuple[Loop | None, ...],
-    ) -> None:
+    def insert_start(self, statement: Statement, loops: list[Loop], outermost: int) -> None:
         """Put the accumulator's first value before the outermost reduced loop."""
         body = loops[outermost - 1].body if outermost else self.result.body
         position = body.index(loops[outermost])

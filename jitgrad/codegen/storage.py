@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from jitgrad.codegen.lower import Lowered
 from jitgrad.codegen.nests import (
     Compute,
+    Extent,
     ExternalCall,
     IntrinsicCall,
     Item,
@@ -66,11 +67,14 @@ class Buffer:
         Which of the value's axes it has; all of them for a whole array.
     offset : int
         Where it begins in the arena, in bytes; -1 if it is an array of its own.
+    slot : int
+        Which part of the arena it is in; parts do not overlap.
     """
 
     value: Value
     axes: tuple[int, ...]
     offset: int = -1
+    slot: int = -1
 
     @property
     def nbytes(self) -> int:
@@ -138,7 +142,7 @@ def plan(lowered: Lowered, schedule: Schedule) -> Storage:
             for leaf in leaves(item):
                 _note(leaf, part_number, item_number, made, used, storage, started)
     _choose_buffers(lowered, schedule, storage, made, used)
-    _fill_arenas(storage, made, used)
+    _fill_arenas(lowered, storage, made, used)
     return storage
 
 
@@ -218,7 +222,8 @@ def _choose_buffers(
         axes = tuple(
             axis
             for axis, loop in enumerate(definition.axis_loops)
-            if loop is None or loop not in common
+            # without axes of size 1, behind which the compiler could not see that rows adjoin
+            if value.shape[axis] != 1 and (loop is None or loop not in common)
         )
         storage.buffers[value] = Buffer(value, axes)
 
@@ -234,15 +239,33 @@ def _common_prefix(a: tuple[Loop, ...], b: tuple[Loop, ...]) -> tuple[Loop, ...]
     return a[:length]
 
 
-def _fill_arenas(storage: Storage, made: dict[Value, _Use], used: dict[Value, list[_Use]]) -> None:
-    """Give each buffer that no other part sees a place in its kernel's arena, first fit."""
+@dataclass(eq=False, slots=True)
+class _Slot:
+    """A part of an arena that holds one buffer after the other."""
+
+    number: int
+    shapes: set[tuple[Extent, ...]]
+    members: list[Buffer]
+    lives: list[tuple[int, int]]
+
+    def is_free(self, first: int, last: int) -> bool:
+        return all(dead < first or born > last for born, dead in self.lives)
+
+
+def _fill_arenas(
+    lowered: Lowered, storage: Storage, made: dict[Value, _Use], used: dict[Value, list[_Use]]
+) -> None:
+    """Give each buffer that no other part sees a place in its kernel's arena.
+
+    Which buffers share a slot does not depend on sizes, and so neither does the generated text.
+    """
     inputs_of_renames = set(storage.roots.values())
     last_use: dict[Value, int] = {}
     for value, uses in used.items():
         root = storage.root(value)
         last = max(use.item for use in uses)
         last_use[root] = max(last_use.get(root, 0), last)
-    placed: dict[int, list[tuple[int, int, int, int]]] = {}
+    slots: dict[int, list[_Slot]] = {}
     for value, buffer in storage.buffers.items():
         origin = made[value]
         if value in storage.roots or value in storage.shared:
@@ -254,30 +277,38 @@ def _fill_arenas(storage: Storage, made: dict[Value, _Use], used: dict[Value, li
         if value in inputs_of_renames:
             # Whoever reads the renamed value reads this memory, perhaps later than anyone else.
             last = max(last, _last_through_renames(value, storage, last_use))
-        neighbours = placed.setdefault(origin.part, [])
-        offset = _first_fit(buffer.nbytes, first, last, neighbours)
-        buffer.offset = offset
-        end = offset + buffer.nbytes
-        neighbours.append((offset, end, first, last))
-        number = origin.part
-        # At least one byte: an empty array, too, is carved out of an arena that must exist.
-        storage.arena_bytes[number] = max(storage.arena_bytes.get(number, 1), end)
+        shape = tuple([lowered.extent(value, axis) for axis in buffer.axes])
+        slot = _slot_for(shape, first, last, slots.setdefault(origin.part, []))
+        slot.members.append(buffer)
+        slot.lives.append((first, last))
+        slot.shapes.add(shape)
+    for part, found in slots.items():
+        storage.arena_bytes[part] = _lay_out(found)
+
+
+def _slot_for(shape: tuple[Extent, ...], first: int, last: int, slots: list[_Slot]) -> _Slot:
+    """Return a slot that is free while a buffer lives, one of the same shape if there is one."""
+    free = [slot for slot in slots if slot.is_free(first, last)]
+    free.sort(key=lambda slot: shape not in slot.shapes)
+    if not free:
+        free.append(_Slot(len(slots), set(), [], []))
+        slots.append(free[0])
+    return free[0]
+
+
+def _lay_out(slots: list[_Slot]) -> int:
+    """Place the slots one after the other; return where the last one ends."""
+    end = 0
+    for slot in slots:
+        for buffer in slot.members:
+            buffer.offset, buffer.slot = end, slot.number
+        size = max(buffer.nbytes for buffer in slot.members)
+        end += -(-size // _ALIGNMENT) * _ALIGNMENT
+    # At least one byte: an empty array, too, is carved out of an arena that must exist.
+    return max(end, 1)
 
 
 def _last_through_renames(value: Value, storage: Storage, last_use: dict[Value, int]) -> int:
     return max(
         (last for other, last in last_use.items() if storage.root(other) is value), default=0
     )
-
-
-def _first_fit(
-    nbytes: int, first: int, last: int, neighbours: list[tuple[int, int, int, int]]
-) -> int:
-    offset = 0
-    for begin, end, born, dead in sorted(neighbours):
-        if dead < first or born > last:
-            continue
-        if begin >= offset + nbytes:
-            break
-        offset = max(offset, -(-end // _ALIGNMENT) * _ALIGNMENT)
-    return offset

@@ -53,6 +53,10 @@ class KernelText:
         How many loop statements it holds, for reports.
     nests : int
         How many outermost loops it has.
+    team : bool
+        Whether several threads may run it, who share the argument ``team``; ``rank`` is last.
+    thread_bytes : int
+        What the arena has in addition for each of these threads.
     """
 
     source: str
@@ -64,6 +68,8 @@ class KernelText:
     failures: list[Failure]
     statements: int
     nests: int
+    team: bool = False
+    thread_bytes: int = 0
 
 
 @dataclass(slots=True)

@@ -69,7 +69,8 @@ class _State(threading.local):
     trace: Trace | None = None
 
 
-_state = _State()
+# Public for generated functions, which read it at each call.
+thread_state = _State()
 _owner: type[Boxed] = Boxed
 
 
@@ -91,15 +92,15 @@ def box(value: Any) -> Any:
 
 def active_trace() -> Trace | None:
     """Return the trace that records what this thread does now, or None in eager mode."""
-    return _state.trace
+    return thread_state.trace
 
 
 @contextmanager
 def tracing(trace: Trace | None) -> Iterator[None]:
     """Make `trace` record what this thread does; None goes back to eager mode."""
-    before = _state.trace
-    _state.trace = trace
+    before = thread_state.trace
+    thread_state.trace = trace
     try:
         yield
     finally:
-        _state.trace = before
+        thread_state.trace = before

@@ -5,7 +5,9 @@ from __future__ import annotations
 from jitgrad.intrinsics import (  # noqa: F401 - imported for what they declare
     accumulate,
     arithmetic,
+    arrays,
     blas,
+    convolution,
     error_function,
     exponential,
     gamma,
@@ -13,7 +15,10 @@ from jitgrad.intrinsics import (  # noqa: F401 - imported for what they declare
     inverse_trigonometric,
     logarithm,
     memory,
+    parallel,
+    pooling,
     power,
+    tiles,
     trigonometric,
 )
 from jitgrad.intrinsics.declare import INTRINSICS, Intrinsic

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MANTISSA_BITS = {"float32": 23, "float64": 52}
 EXPONENT_BITS = {"float32": 8, "float64": 11}
+# keeps exponents of 64 bits positive: few processors shift these with their sign
+EXPONENT_OFFSET = {"float32": 0, "float64": 1024}
 ONE_BITS = {"float32": 127 << 23, "float64": 1023 << 52}
 ROOT_HALF_BITS = {"float32": 0x3F3504F3, "float64": 0x3FE6A09E667F3BCD}
 SHIFT = {"float32": 1.5 * 2.0**23, "float64": 1.5 * 2.0**52}
@@ -71,14 +73,33 @@ def split_normal(e: Emitter, x: Value) -> tuple[Value, Value]:
 
     For positive normal `x`.
     """
-    kind, width = x.kind, MANTISSA_BITS[x.kind]
-    bias = 1 << (EXPONENT_BITS[kind] - 1)
-    # moved by the root of one half, so that the exponent bits change there and not at one
-    offset = e.bits(x) - (ROOT_HALF_BITS[kind] - (bias << width))
-    m = e.from_bits((offset & ((1 << width) - 1)) + ROOT_HALF_BITS[kind])
-    exponent = e.unsigned_shift(offset, width)
-    if kind == "float32":
-        return e.cast(exponent - bias, kind), m
+    offset = _offset_from_root_half(e, x)
+    mantissa = offset & ((1 << MANTISSA_BITS[x.kind]) - 1)
+    return _exponent(e, offset), e.from_bits(mantissa + ROOT_HALF_BITS[x.kind])
+
+
+def nearest_power_of_two(e: Emitter, x: Value) -> tuple[Value, Value]:
+    """Return whole `k` and ``2**k`` with ``x / 2**k`` between the roots of one half and two.
+
+    For positive normal `x`.
+    """
+    width = MANTISSA_BITS[x.kind]
+    offset = _offset_from_root_half(e, x)
+    exponent = offset & -(1 << width)
+    bits = exponent + (ONE_BITS[x.kind] - (EXPONENT_OFFSET[x.kind] << width))
+    return _exponent(e, offset), e.from_bits(bits)
+
+
+def _offset_from_root_half(e: Emitter, x: Value) -> Value:
+    """Return bits of which the exponent changes at the root of one half, not at one."""
+    offset = EXPONENT_OFFSET[x.kind] << MANTISSA_BITS[x.kind]
+    return e.bits(x) - (ROOT_HALF_BITS[x.kind] - offset)
+
+
+def _exponent(e: Emitter, offset: Value) -> Value:
+    if offset.kind == "int32":
+        return e.cast(offset >> MANTISSA_BITS["float32"], "float32")
     # as the low bits of 2**52: few processors convert packed 64-bit integers
-    two_to_52 = ONE_BITS[kind] + (52 << 52)
-    return e.from_bits(exponent | two_to_52) - (2.0**52 + bias), m
+    two_to_52 = ONE_BITS["float64"] + (52 << 52)
+    exponent = e.unsigned_shift(offset, 52) | two_to_52
+    return e.from_bits(exponent) - (2.0**52 + EXPONENT_OFFSET["float64"])

@@ -9,8 +9,15 @@ import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
 from jitgrad.intrinsics.exponential import EXP_TAIL, TINY, exp, split_by_log2
-from jitgrad.intrinsics.float_bits import EXPONENT_BITS, SHIFT, power_of_two, power_of_two_of
-from jitgrad.intrinsics.logarithm import log_of_parts, split_sum
+from jitgrad.intrinsics.float_bits import (
+    EXPONENT_BITS,
+    ONE_BITS,
+    SHIFT,
+    nearest_power_of_two,
+    power_of_two,
+    power_of_two_of,
+)
+from jitgrad.intrinsics.logarithm import log_of_quotient
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter
@@ -143,18 +150,15 @@ def asinh(x: Scalar) -> Scalar:
 
 @formula(asinh)
 def _asinh(e: Emitter, x: Value) -> Value:
-    magnitude = e.absolute(x)
-    huge = magnitude > HUGE
-    a = e.select(huge, x.like(0.0), magnitude)
-    square = a * a
-    growth = a + square / (e.sqrt(square + 1.0) + 1.0)
-    u = growth + 1.0
-    lost = e.select(a < 1.0, growth - (u - 1.0), 1.0 - (u - growth))
-    # far out, asinh(x) = log(2 x)
-    k, f = split_sum(e, e.select(huge, magnitude, u), e.select(huge, a, lost))
-    result = log_of_parts(e, e.select(huge, k + 1.0, k), f)
-    # a sum of zeros has no sign; infinity and nan are their own
-    return e.select((magnitude < TINY) | ~(magnitude < math.inf), x, e.copysign(result, x))
+    sine = e.absolute(x)
+    huge = sine > HUGE
+    cosine = e.select(huge, x.like(0.0), e.sqrt(e.multiply_add(sine, sine, 1.0)))
+    k, power, first = _nearest_exponential(e, huge, sine, cosine)
+    near = power.equals(1.0)
+    above = e.select(near, sine, first - power + cosine)
+    below = e.select(near, x.like(1.0), first + power) + cosine
+    angle = log_of_quotient(e, k, above, below)
+    return e.select(sine < math.inf, e.copysign(angle, x), x)
 
 
 @floating
@@ -166,14 +170,28 @@ def acosh(x: Scalar) -> Scalar:
 @formula(acosh)
 def _acosh(e: Emitter, x: Value) -> Value:
     huge = x > HUGE
-    above = e.select(huge, x.like(0.0), x - 1.0)
-    growth = above + e.sqrt(above * 2.0 + above * above)
-    u = growth + 1.0
-    lost = e.select(above < 0.5, growth - (u - 1.0), 1.0 - (u - growth))
-    # far out, acosh(x) = log(2 x)
-    k, f = split_sum(e, e.select(huge, x, u), e.select(huge, above, lost))
-    result = log_of_parts(e, e.select(huge, k + 1.0, k), f)
-    return e.select(x < 1.0, x.like(math.nan), e.select(x < math.inf, result, x))
+    sine = e.select(huge, x.like(0.0), e.sqrt((x - 1.0) * (x + 1.0)))
+    k, power, first = _nearest_exponential(e, huge, x, sine)
+    near = power.equals(1.0)
+    above = e.select(near, x.like(0.0), first - power) + sine
+    below = e.select(near, x.like(0.0), sine) + (first + power)
+    angle = log_of_quotient(e, k, above, below)
+    return e.select(x < 1.0, x.like(math.nan), e.select(x < math.inf, angle, x))
+
+
+def _nearest_exponential(
+    e: Emitter, huge: Value, larger: Value, other: Value
+) -> tuple[Value, Value, Value]:
+    """Return `k`, ``2**k``, and what is left of `larger` for ``larger + other = exp(y)``.
+
+    Takes sine and cosine of a hyperbolic angle y, which is ``k log(2)`` and the logarithm of
+    ``(exp(y) + 2**k) / (exp(y) - 2**k)``; that is twice the inverse tangent of the inverse of this
+    quotient, which near y = 0 is ``sinh(y) / (1 + cosh(y))``. Where the numbers are huge, half of
+    one stands for both, so that the sum does not overflow.
+    """
+    first = e.select(huge, larger * 0.5, larger)
+    k, power = nearest_power_of_two(e, first + other)
+    return e.select(huge, k + 2.0, k), power, first
 
 
 @floating
@@ -185,11 +203,12 @@ def atanh(x: Scalar) -> Scalar:
 @formula(atanh)
 def _atanh(e: Emitter, x: Value) -> Value:
     a = e.absolute(x)
-    # log((1 + a) / (1 - a)) / 2
-    growth = (a + a) / (1.0 - a)
-    u = growth + 1.0
-    lost = e.select(growth < 1.0, growth - (u - 1.0), 1.0 - (u - growth))
-    k, f = split_sum(e, u, lost)
-    usual = e.select(a < TINY, x, e.copysign(log_of_parts(e, k, f) * 0.5, x))
+    # half the logarithm of (1 + a) / (1 - a); the difference of their bits is near enough to the
+    # bits of this quotient
+    bits = e.bits(a + 1.0) - e.bits(1.0 - a) + ONE_BITS[x.kind]
+    k, power = nearest_power_of_two(e, e.from_bits(bits))
+    above = e.multiply_add(a, power + 1.0, 1.0 - power)
+    below = e.multiply_add(a, 1.0 - power, power + 1.0)
+    usual = e.copysign(log_of_quotient(e, k, above, below) * 0.5, x)
     outside = e.select(a.equals(1.0), e.copysign(math.inf, x), x.like(math.nan))
     return e.select(a < 1.0, usual, outside)

@@ -1,8 +1,8 @@
 """Logarithms, and functions made of an exponential and a logarithm.
 
 All split ``x = 2**k (1 + f)`` with a whole `k` and ``1 + f`` between the square roots of one half
-and of two, so that ``log(x) = k log(2) + log(1 + f)``; the last term is ``f + f**2 Q(f)`` with a
-minimax polynomial `Q` of `tests/intrinsics/fit_polynomials.py`.
+and of two, so that ``log(x) = k log(2) + log(1 + f)``. The polynomials in the last term are minimax fits
+of `tests/intrinsics/fit_polynomials.py`.
 """
 
 from __future__ import annotations
@@ -20,40 +20,33 @@ if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter
     from jitgrad.intrinsics.value import Value
 
-# (log(1 + f) - f) / f**2
-LOG_TAIL = {
+# (log(1 + f) - f) / f**2; float32
+LOG_TAIL = (
+    -0.5,
+    0.3333333134651184,
+    -0.2500081956386566,
+    0.20001240074634552,
+    -0.1662340760231018,
+    0.14201639592647552,
+    -0.13159695267677307,
+    0.1276182383298874,
+    -0.07635720074176788,
+)
+# (2 atanh(s) / s - 2) / s**2, in s**2, for `s` that make logarithms up to 0.41
+TWICE_ATANH_TAIL = {
     "float64": (
-        -0.5,
-        0.3333333333333314,
-        -0.24999999999987996,
-        0.20000000000066778,
-        -0.1666666666982267,
-        0.14285714280078937,
-        -0.12499999691646135,
-        0.11111111148191938,
-        -0.10000015199701637,
-        0.0909092390875799,
-        -0.08332913656175749,
-        0.07691530272270776,
-        -0.07149438468015842,
-        0.06684583865423606,
-        -0.061966814121916354,
-        0.05668410116419796,
-        -0.05677803100132177,
-        0.06503413612138481,
-        -0.059815860452004675,
-        0.026150518463820802,
+        0.6666666666667325,
+        0.3999999999587037,
+        0.28571429447350316,
+        0.22222134267804108,
+        0.18186528688731424,
+        0.1524675051449781,
+        0.1539480752183188,
     ),
     "float32": (
-        -0.5,
-        0.3333333134651184,
-        -0.2500081956386566,
-        0.20001240074634552,
-        -0.1662340760231018,
-        0.14201639592647552,
-        -0.13159695267677307,
-        0.1276182383298874,
-        -0.07635720074176788,
+        0.6666696071624756,
+        0.39956486225128174,
+        0.30389195680618286,
     ),
 }
 ROOT_TWO_LESS_ONE = 0.4142135623730950
@@ -89,8 +82,31 @@ def log_of_parts(e: Emitter, k: Value, f: Value) -> Value:
     total = e.multiply_add(k, high, f)
     # what rounding that sum left out; |k log(2)| > |f|, or k = 0
     lost = f + e.multiply_add(k, high, -total)
-    tail = e.multiply_add(f * f, e.polynomial(f, LOG_TAIL[f.kind]), e.multiply_add(k, low, lost))
-    return total + tail
+    return total + log1p_tail(e, f, e.multiply_add(k, low, lost))
+
+
+def log1p_tail(e: Emitter, f: Value, rest: Value) -> Value:
+    """Return ``log(1 + f) - f + rest`` for ``1 + f`` between the roots of one half and two."""
+    if f.kind == "float32":
+        return e.multiply_add(f * f, e.polynomial(f, LOG_TAIL), rest)
+    # log(1 + f) = 2 atanh(s), and 2 s = f - s f: the division is done beside the rest, and the
+    # polynomial in `f` would have twenty terms
+    s = f / (f + 2.0)
+    square = s * s
+    short = e.multiply_add(-square, e.polynomial(square, TWICE_ATANH_TAIL[f.kind]), f)
+    return e.multiply_add(-s, short, rest)
+
+
+def log_of_quotient(e: Emitter, k: Value, above: Value, below: Value) -> Value:
+    """Return ``k log(2) + 2 atanh(above / below)`` for a small quotient."""
+    high, low = LOG_2[k.kind]
+    twice = (above + above) / below
+    s = twice * 0.5
+    square = s * s
+    total = e.multiply_add(k, high, twice)
+    lost = twice + e.multiply_add(k, high, -total)
+    tail = e.polynomial(square, TWICE_ATANH_TAIL[k.kind])
+    return total + e.multiply_add(square * s, tail, e.multiply_add(k, low, lost))
 
 
 def with_log_domain(e: Emitter, x: Value, logarithm: Value) -> Value:
@@ -111,7 +127,7 @@ def _log2(e: Emitter, x: Value) -> Value:
     k, m = split_exponent(e, x)
     f = m - 1.0
     high, low = LOG2_E_PARTS[x.kind]
-    natural = e.multiply_add(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
+    natural = log1p_tail(e, f, f)
     return with_log_domain(e, x, e.multiply_add(natural, high, e.multiply_add(natural, low, k)))
 
 
@@ -142,7 +158,7 @@ def _log10(e: Emitter, x: Value) -> Value:
     f = m - 1.0
     high, low = LOG10_E_PARTS[x.kind]
     two_high, two_low = LOG10_2_PARTS[x.kind]
-    natural = e.multiply_add(f * f, e.polynomial(f, LOG_TAIL[f.kind]), f)
+    natural = log1p_tail(e, f, f)
     rest = e.multiply_add(natural, low, k * two_low)
     return with_log_domain(e, x, e.multiply_add(k, two_high, e.multiply_add(natural, high, rest)))
 

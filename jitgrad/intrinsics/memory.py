@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jitgrad.intrinsics.arrays import slot_array
 from jitgrad.intrinsics.declare import lowering, typed_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _block_type(arena: Any, offset: Any, shape: Any, dtype: Any) -> Any:
+def _block_type(arena: Any, offset: Any, shape: Any, dtype: Any, *slot: Any) -> Any:
     from numba import types
     from numba.core.typing import signature
 
@@ -23,17 +24,24 @@ def _block_type(arena: Any, offset: Any, shape: Any, dtype: Any) -> Any:
         and isinstance(offset, types.Integer)
         and isinstance(shape, types.BaseTuple)
         and isinstance(dtype, types.NumberClass)
+        and all(isinstance(number, types.IntegerLiteral) for number in slot)
     )
     if not fits:
         return None
     axes = types.UniTuple(types.intp, len(shape)) if len(shape) else shape
     array = types.Array(dtype.dtype, len(shape), "C")
-    return signature(array, arena, types.intp, axes, dtype)
+    for number in slot:
+        array = slot_array(array, number.literal_value)
+    return signature(array, arena, types.intp, axes, dtype, *slot)
 
 
 @typed_by(_block_type)
 def block(
-    arena: NDArray[np.uint8], offset: int, shape: tuple[int, ...], dtype: Any
+    arena: NDArray[np.uint8],
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: Any,
+    slot: int | None = None,
 ) -> NDArray[Any]:
     """Return the C-contiguous array that lies at an offset in an arena.
 
@@ -47,6 +55,8 @@ def block(
         Of the array; all of it lies within the arena, which a kernel does not check.
     dtype : type
         ``f32``, ``f64``, ``i32``, ``i64`` or ``b1``.
+    slot : int, optional
+        A constant: arrays of different slots share no memory.
 
     Returns
     -------
@@ -64,7 +74,7 @@ def _block(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     from numba.np.arrayobj import make_array, populate_array
 
     array_type = signature.return_type
-    arena, offset, shape, _ = arguments
+    arena, offset, shape = arguments[:3]
     start = make_array(signature.args[0])(context, builder, arena).data
     array = make_array(array_type)(context, builder)
     size = context.get_abi_sizeof(context.get_data_type(array_type.dtype))

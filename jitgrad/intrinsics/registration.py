@@ -18,9 +18,11 @@ def register() -> None:
     and again: what is registered is not registered twice.
     """
     # the import order is that of the table, so that no intrinsic is missed
-    from jitgrad.intrinsics import catalogue
+    from jitgrad.intrinsics import arrays, catalogue
 
     with _lock:
+        if not _registered:
+            arrays.register_access()
         for intrinsic in catalogue.all_intrinsics():
             if intrinsic.name not in _registered:
                 _register(intrinsic)

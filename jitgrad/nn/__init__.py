@@ -19,6 +19,7 @@ from jitgrad.nn.activations import (
     Tanh,
 )
 from jitgrad.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
+from jitgrad.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from jitgrad.nn.linear import Flatten, Identity, Linear
 from jitgrad.nn.losses import (
     BCELoss,
@@ -31,12 +32,28 @@ from jitgrad.nn.losses import (
 )
 from jitgrad.nn.module import Module
 from jitgrad.nn.parameter import Parameter
+from jitgrad.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 
 __all__ = [
     "ELU",
     "GELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
@@ -48,6 +65,8 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",

@@ -9,6 +9,7 @@ import jitgrad.ops.cast
 import jitgrad.ops.comparison
 import jitgrad.ops.composite
 import jitgrad.ops.contraction
+import jitgrad.ops.convolution
 import jitgrad.ops.creation
 import jitgrad.ops.decompositions
 import jitgrad.ops.determinants
@@ -22,6 +23,7 @@ import jitgrad.ops.linalg
 import jitgrad.ops.losses
 import jitgrad.ops.norms
 import jitgrad.ops.numpy_protocol
+import jitgrad.ops.pooling
 import jitgrad.ops.power
 import jitgrad.ops.random
 import jitgrad.ops.rearranging

@@ -13,7 +13,7 @@ from jitgrad.ir.graph import Graph, Literal, Value
 from jitgrad.ir.walk import active_values
 from jitgrad.runtime.program import USUAL_LAYOUT, Program, layout_of, make_program
 from jitgrad.tensor.modes import modes
-from jitgrad.tensor.tape import TapeNode, next_number
+from jitgrad.tensor.tape import Edge, TapeNode, next_number
 from jitgrad.tensor.tensor import Tensor, connected_tensor, make_tensor
 from jitgrad.transforms.adjoint import adjoint
 from jitgrad.transforms.replay import replay
@@ -149,6 +149,7 @@ class Derivative:
         self._forward: dict[tuple[int, ...], Program] = {}
         self._backward: dict[tuple[int, ...], Program] = {}
         self._gradient: GraphFunction | None = None
+        self._reach: tuple[int, ...] | None = None
         self.out_specs = tuple([graph.outputs[k].spec for k in self.outputs])
         if self.outputs:
             self._derive()
@@ -215,6 +216,16 @@ class Derivative:
             self._backward[layouts] = program
         return program
 
+    def outputs_by_input(self) -> tuple[int, ...]:
+        """Return, for each input of `wrt`, the outputs that depend on it, as bits of an int."""
+        if self._reach is None:
+            outputs = [self.graph.outputs[k] for k in self.outputs]
+            reached = [active_values(self.graph.nodes, [self.graph.inputs[k]]) for k in self.wrt]
+            self._reach = tuple(
+                [sum([1 << slot for slot, v in enumerate(outputs) if v in r]) for r in reached]
+            )
+        return self._reach
+
     def gradient_function(self) -> GraphFunction:
         """Return the function from inputs and cotangents to gradients, differentiable again."""
         if self._gradient is None:
@@ -228,7 +239,13 @@ class Derivative:
         results = self.forward_program(layouts).run(*raws)
         count = len(self.graph.outputs)
         outputs = list(map(_boxed, results[:count], self.graph.outputs))
-        node = ProgramNode(self, arguments, results[count:])
+        node = ProgramNode(
+            self,
+            arguments,
+            tuple([arguments[k]._edge() for k in self.wrt]),
+            results[count:],
+            [a._storage.version if isinstance(a, Tensor) else 0 for a in arguments],
+        )
         for slot, k in enumerate(self.outputs):
             output = outputs[k]
             output._requires_grad = True
@@ -251,11 +268,15 @@ class ProgramNode(TapeNode):
         What ran.
     arguments : sequence of Tensor, array or number
         What it ran on.
+    edges : tuple
+        Where the cotangents of `Derivative.wrt` go; see `TapeNode`.
     kept : sequence of array
         What the forward run returned for the adjoint.
+    versions : list of int
+        The state of each argument; 0 for what is no Tensor.
     into_leaves : callable, optional
-        For a function of one number and leaves: given this node and the cotangent's array,
-        returns the gradients' arrays without any detour, None if that is not possible.
+        For a function of one number and leaves: given this node, carries the gradient into the
+        leaves without any detour; False if that is not possible.
     """
 
     __slots__ = ("arguments", "derivative", "freed", "into_leaves", "kept", "used", "versions")
@@ -267,18 +288,20 @@ class ProgramNode(TapeNode):
         self,
         derivative: Derivative,
         arguments: Sequence[Any],
+        edges: Sequence[Edge | None],
         kept: Sequence[Any],
-        into_leaves: Callable[[ProgramNode, Any], Sequence[Any] | None] | None = None,
+        versions: list[int],
+        into_leaves: Callable[[ProgramNode], bool] | None = None,
     ) -> None:
         # Set here rather than by the base class: this is the price of every compiled call.
         self.name_ = "CompiledFunctionBackward"
-        self.edges = tuple([arguments[k]._edge() for k in derivative.wrt])
+        self.edges = edges
         self.out_specs = derivative.out_specs
         self.hooks = None
         self.number = next_number()
         self.derivative = derivative
         self.arguments = arguments
-        self.versions = [a._storage.version if isinstance(a, Tensor) else 0 for a in arguments]
+        self.versions = versions
         self.kept = kept
         self.into_leaves = into_leaves
         self.freed = False
@@ -293,9 +316,10 @@ class ProgramNode(TapeNode):
                 why="the values that the compiled function had saved are gone",
                 do="pass retain_graph=True to the earlier call, or compute the output again",
             )
+        given = cts
         cts = [
             Tensor.zeros_of(spec) if ct is None else ct
-            for ct, spec in zip(cts, self.out_specs, strict=True)
+            for ct, spec in zip(given, self.out_specs, strict=True)
         ]
         if modes.grad or active_trace() is not None:
             gradients = self._differentiable_gradients(cts)
@@ -307,7 +331,15 @@ class ProgramNode(TapeNode):
             if self.used == (1 << len(cts)) - 1:
                 self.free()
         results = iter(gradients)
-        return [next(results) if has else None for has in self.derivative.has_gradient]
+        found = [next(results) if has else None for has in self.derivative.has_gradient]
+        if any(ct is None for ct in given):
+            # What only other outputs depend on gets no gradient, rather than zeros.
+            reach = self.derivative.outputs_by_input()
+            found = [
+                gradient if slots & arrived else None
+                for gradient, slots in zip(found, reach, strict=True)
+            ]
+        return found
 
     def free(self) -> None:
         """Let go of what was kept; backward can't run again."""

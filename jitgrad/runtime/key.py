@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ def leaf_key(leaf: Any, dynamic_int: bool = False) -> Any:
     if kind is float:
         return float
     if kind is int:
-        return int if dynamic_int and -_MOST <= leaf <= _MOST else (int, leaf)
+        return int if dynamic_int and -MOST_INT <= leaf <= MOST_INT else (int, leaf)
     if kind in _BY_VALUE:
         return (kind, leaf)
     if isinstance(leaf, Tensor):
@@ -89,7 +89,7 @@ def leaf_key(leaf: Any, dynamic_int: bool = False) -> Any:
 
 _BY_VALUE = frozenset({bool, str, bytes, type(None), type, complex, slice, range, frozenset})
 # What an int64 holds.
-_MOST = 2**63 - 1
+MOST_INT = 2**63 - 1
 
 
 def is_static(leaf: Any) -> bool:
@@ -97,14 +97,64 @@ def is_static(leaf: Any) -> bool:
     return type(leaf) is int or type(leaf) in _BY_VALUE
 
 
-def call_key(leaves: Sequence[Any], tree: Tree, dynamic: frozenset[int]) -> Key:
+def call_key(leaves: Sequence[Any], tree: Tree, has_kwargs: bool, dynamic: frozenset[int]) -> Key:
     """Return the key of a call: its leaves, which of them are one, its structure, the grad mode."""
     return (
         modes.grad,
-        tree,
+        (tree, has_kwargs),
         repeats(leaves),
         *[leaf_key(leaf, k in dynamic) for k, leaf in enumerate(leaves)],
     )
+
+
+def what_changed(known: Iterable[Key], key: Key, names: dict[int, str]) -> str:
+    """Return in words how `key` differs from that of the known ones which is most like it.
+
+    Parameters
+    ----------
+    known : iterable of tuple
+        Keys, the latest last; none equal to `key`.
+    key : tuple
+        A key.
+    names : dict
+        The parameter's name for each leaf that is a whole argument.
+    """
+
+    def alike(other: Key) -> int:
+        return sum([a == b for a, b in zip(other, key, strict=False)])
+
+    # The last of those that are equally alike: `max` returns the first.
+    nearest = max(reversed(list(known)), key=alike)
+    if nearest[1] != key[1]:
+        return "arguments of another structure"
+    if nearest[0] != key[0]:
+        return f"gradients are {'recorded' if key[0] else 'not recorded'} now"
+    changes = [
+        f"argument {names.get(k, k)} was {_describe(old)}, is {_describe(new)}"
+        for k, (old, new) in enumerate(zip(nearest[3:], key[3:], strict=True))
+        if old != new
+    ]
+    return "; ".join(changes) or "which arguments are the same"
+
+
+def _describe(part: Any) -> str:
+    """Return in words what `leaf_key` has of a leaf."""
+    if isinstance(part, ById):
+        return f"another {type(part.thing).__name__}"
+    if isinstance(part, Alike):
+        return f"an object of {part.kind.__name__}"
+    if isinstance(part, type):
+        return "an int of any value" if part is int else f"a {part.__name__}"
+    if isinstance(part[0], type) and len(part) == 2:
+        text = repr(part[1])
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    shape, number, *requires_grad = part[isinstance(part[0], type) :]
+    text = f"{'' if requires_grad else 'array '}{_DTYPES[number]}{list(shape)}"
+    return f"{text} that requires a gradient" if any(requires_grad) else text
+
+
+_LONGEST = 40
+_DTYPES = {np.dtype(code).num: np.dtype(code) for code in np.typecodes["All"]}
 
 
 def repeats(leaves: Sequence[Any]) -> tuple[int, ...]:

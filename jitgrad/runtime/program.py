@@ -16,9 +16,22 @@ from jitgrad.codegen.nests import ExternalCall
 from jitgrad.codegen.text import Failure, KernelText
 from jitgrad.core.dtypes import float64, int64, is_floating
 from jitgrad.core.errors import FallbackWarning, IndexingError
+from jitgrad.intrinsics import blas
 from jitgrad.ir.graph import Graph, Literal, Value
 from jitgrad.ir.interpret import evaluate_primitive, interpret
 from jitgrad.runtime.build import ArgumentType, Kernel, KernelBuildError, build_kernel
+from jitgrad.runtime.native import (
+    ArrayInput,
+    Constant,
+    CopyOf,
+    FloatInput,
+    Held,
+    NewArray,
+    Scratch,
+    native_call,
+)
+from jitgrad.runtime.recycling import is_recycled, recycled
+from jitgrad.runtime.threads import Workspaces, prepare_blas
 
 Array = np.ndarray[Any, Any]
 # Bits of ndarray.flags.num: C-contiguous, aligned, and writeable.
@@ -51,6 +64,9 @@ class Program:
         Time it took to make, compiling included.
     fallback : str
         Why the interpreter runs instead; ``""`` where kernels do.
+    make_native : callable
+        Returns a quicker form of `run`, which returns `jitgrad.runtime.native.MISS` for inputs of
+        other shapes, dtypes or layouts; None if there is none.
     """
 
     graph: Graph
@@ -61,6 +77,7 @@ class Program:
     external: list[str] = field(default_factory=list)
     seconds: float = 0.0
     fallback: str = ""
+    make_native: Callable[[], Callable[..., Any] | None] = lambda: None
 
     def source(self) -> str:
         """Return the generated source of all kernels."""
@@ -147,11 +164,16 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
             types = (*types, ArgumentType(np.dtype(np.uint8), 1))
         if part.failures:
             types = (*types, ArgumentType(int64, 1))
+        if part.team:
+            types = (*types, ArgumentType(int64, 1), ArgumentType(int64, is_scalar=True))
         kernel = build_kernel(source, "kernel", types)
+        if blas.__name__ in source:
+            prepare_blas()
         program.kernels.append(kernel)
         program.texts.append(part)
         driver.kernel(part, kernel)
     program.run = driver.finish()
+    program.make_native = functools.cache(functools.partial(driver.native, layout))
     return program
 
 
@@ -171,6 +193,7 @@ class _Driver:
         self.names: dict[Value, str] = {v: f"x{k}" for k, v in enumerate(text.graph.inputs)}
         self.lines: list[str] = []
         self.bound: dict[str, Any] = {"empty": np.empty, "evaluate": evaluate_primitive}
+        self.kernels: list[tuple[KernelText, Kernel]] = []
 
     def constant(self, stem: str, thing: Any) -> str:
         name = f"{stem}{len(self.bound)}"
@@ -178,19 +201,22 @@ class _Driver:
         return name
 
     def kernel(self, part: KernelText, kernel: Kernel) -> None:
+        self.kernels.append((part, kernel))
         for value in part.arguments:
             if value in part.written and value not in self.names:
                 self.names[value] = f"a{len(self.names)}"
-                shape = self.constant("shape", value.shape)
-                dtype = self.constant("dtype", value.dtype)
-                self.lines.append(f"{self.names[value]} = empty({shape}, {dtype})")
+                self.lines.append(f"{self.names[value]} = {self.new_array(value)}")
         call = self.constant("kernel", kernel.unchecked)
         arguments = [self.names[v] for v in part.arguments]
         if part.sizes:
             arguments.append(self.constant("sizes", np.array(part.sizes, np.int64)))
         if part.numbers:
             arguments.append(self.constant("numbers", np.array(part.numbers, np.float64)))
-        if part.arena_bytes:
+        if part.team:
+            spaces = self.constant("spaces", Workspaces(part.arena_bytes, part.thread_bytes))
+            self.lines.append(f"space = {spaces}.take()")
+            arguments += ["space.arena"] if part.arena_bytes else []
+        elif part.arena_bytes:
             # A pool, not one arena: several threads may run the program at once.
             pool = self.constant("pool", [])
             new_arena = self.constant("new_arena", _new_arena)
@@ -201,12 +227,22 @@ class _Driver:
             zeros, whole = self.constant("zeros", np.zeros), self.constant("dtype", int64)
             self.lines.append(f"failures = {zeros}(1, {whole})")
             arguments.append("failures")
+        arguments += ["space.team", "0"] if part.team else []
         self.lines.append(f"{call}({', '.join(arguments)})")
-        if part.arena_bytes:
+        if part.team:
+            self.lines.append(f"{spaces}.free.append(space)")
+        elif part.arena_bytes:
             self.lines.append(f"{pool}.append(arena)")
         if part.failures:
             fail = self.constant("fail", functools.partial(_raise_failure, part.failures))
             self.lines.append(f"if failures[0]: {fail}(failures[0])")
+
+    def new_array(self, value: Value) -> str:
+        """Return the text of memory for `value`, which a kernel fills."""
+        if is_recycled(value.shape, value.dtype):
+            return f"{self.constant('take', recycled(value.shape, value.dtype))}()"
+        shape, dtype = self.constant("shape", value.shape), self.constant("dtype", value.dtype)
+        return f"empty({shape}, {dtype})"
 
     def external(self, call: ExternalCall) -> None:
         operands = [
@@ -256,6 +292,51 @@ class _Driver:
         exec(f"def run({parameters}):\n{body}", namespace)
         run: Callable[..., tuple[Any, ...]] = namespace["run"]
         return run
+
+    def native(self, layout: dict[Value, int]) -> Callable[..., Any] | None:
+        """Return the driver as one built-in function; None unless it calls one kernel alone."""
+        if len(self.kernels) != 1 or len(self.text.parts) != 1:
+            return None
+        ((part, kernel),) = self.kernels
+        if part.team or any(is_recycled(value.shape, value.dtype) for value in part.written):
+            return None
+        inputs: list[ArrayInput | FloatInput] = []
+        for value in self.text.graph.inputs:
+            if not value.spec.weak:
+                inputs.append(ArrayInput(value.shape, value.dtype, USUAL_LAYOUT, layout[value]))
+            elif is_floating(value.dtype):
+                inputs.append(FloatInput())
+            else:
+                return None
+        number = {value: k for k, value in enumerate(self.text.graph.inputs)}
+        results: list[NewArray | CopyOf | Constant] = []
+        returned: dict[Value, NewArray] = {}
+        for operand in self.text.graph.outputs:
+            if isinstance(operand, Literal):
+                results.append(Constant(operand.number))
+                continue
+            root = self.text.storage.root(operand)
+            if root in number and root is operand and not operand.spec.weak:
+                results.append(CopyOf(number[root]))
+            elif root in number or root in returned:
+                return None
+            else:
+                returned[root] = NewArray(root.shape, root.dtype, operand.shape)
+                results.append(returned[root])
+        if not all(value in number or value in returned for value in part.arguments):
+            return None
+        arguments: list[int | NewArray | Held | Scratch] = [
+            number[value] if value in number else returned[value] for value in part.arguments
+        ]
+        if part.sizes:
+            arguments.append(Held(np.array(part.sizes, np.int64)))
+        if part.numbers:
+            arguments.append(Held(np.array(part.numbers, np.float64)))
+        if part.arena_bytes:
+            arguments.append(Scratch(part.arena_bytes))
+        if part.failures:
+            arguments.append(Scratch(8, is_failure=True))
+        return native_call(inputs, arguments, results, kernel)
 
 
 def _new_arena(nbytes: int) -> Array:

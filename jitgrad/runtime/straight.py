@@ -12,24 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.core.tree import LEAF, Tree, unflatten
+from jitgrad.core.bind import thread_state
+from jitgrad.core.tree import LEAF, Tree, leaf_count, unflatten
 from jitgrad.ir.graph import Literal, Value
-from jitgrad.runtime.dispatch import as_array, compile_segment, share_memory, write_back
+from jitgrad.runtime.dispatch import compile_segment, share_memory, write_back
 from jitgrad.runtime.graph_function import Derivative, ProgramNode
-from jitgrad.runtime.key import is_static, leaf_key
+from jitgrad.runtime.key import MOST_INT, is_static, leaf_key
+from jitgrad.runtime.native import MISS
 from jitgrad.runtime.program import USUAL_LAYOUT, layout_of
 from jitgrad.runtime.variant import Variant
 from jitgrad.tensor.modes import modes
-from jitgrad.tensor.tape import AccumulateGrad
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.capture import Captured, Source
+from jitgrad.trace.guards import GUARD_ERRORS
 
-MISS = object()
-Straight = Callable[[tuple[Any, ...]], Any]
+Straight = Callable[[Any], Any]
 
 
 def make_straight(
-    variant: Variant, arguments: tuple[Any, ...], captured: Sequence[Any], title: str
+    variant: Variant,
+    leaves: Sequence[Any],
+    tree: Tree,
+    dynamic: frozenset[int],
+    captured: Sequence[Any],
+    title: str,
 ) -> Straight | None:
     """Return the function for calls like this one, None where the general way is needed.
 
@@ -37,34 +43,45 @@ def make_straight(
     ----------
     variant : Variant
         What was traced; it must consist of one segment.
-    arguments : tuple
-        Positional arguments, none of them nested.
+    leaves, tree : sequence, Tree
+        The arguments of this call, taken apart.
+    dynamic : frozenset of int
+        Numbers of the leaves that are ints and run-time inputs.
     captured : sequence
         What the function reads from outside, as of now.
     title : str
         As of `compile_segment`.
+
+    Returns
+    -------
+    callable or None
+        Takes the arguments in the structure `tree`; returns `MISS` for a call of another kind.
     """
     root = variant.tree.root
     if root is None or root.result is None:
         return None
-    return _Writer(variant, arguments, captured, title).write(root.result)
+    writer = _Writer(variant, leaves, captured, title)
+    return writer.write(tree, dynamic, root.result)
 
 
 class _Writer:
     def __init__(
-        self, variant: Variant, arguments: tuple[Any, ...], captured: Sequence[Any], title: str
+        self, variant: Variant, arguments: Sequence[Any], captured: Sequence[Any], title: str
     ) -> None:
         assert variant.tree.root is not None
         self.variant = variant
         self.arguments = arguments
         self.captured = captured
         self.compiled = compile_segment(variant.tree.root, title)
+        self.guards = variant.environment.check_text("return MISS")
         self.lines: list[str] = []
         self.raws: dict[Source, str] = {}
+        self.tensors: set[int] = set()
         self.bound: dict[str, Any] = {
+            **self.guards.bound,
             "MISS": MISS, "Tensor": Tensor, "ndarray": np.ndarray, "modes": modes,
-            "make": make_tensor, "unflatten": unflatten, "write_back": write_back,
-            "check": variant.environment.check,
+            "thread": thread_state, "make": make_tensor, "new": object.__new__,
+            "unflatten": unflatten, "write_back": write_back, "asarray": np.asarray,
         }  # fmt: skip
 
     def bind(self, stem: str, thing: Any) -> str:
@@ -75,50 +92,82 @@ class _Writer:
     def miss_if(self, condition: str) -> None:
         self.lines.append(f"if {condition}: return MISS")
 
-    def write(self, result: Captured) -> Straight | None:
-        self.miss_if(f"modes.grad is not {modes.grad} or len(args) != {len(self.arguments)}")
-        if self.arguments:
-            names = ", ".join(f"a{k}" for k in range(len(self.arguments)))
-            self.lines.append(f"{names}, = args")
-        for number, argument in enumerate(self.arguments):
-            if not self.check_argument(number, argument):
-                return None
-        self.lines.append("c = check(args)")
-        self.miss_if("c is None")
-        self.check_identities()
-        raws = [self.raw(source) for source in self.sources()]
-        if result.writes:
-            self.check_memory(raws)
-        things = [self.thing(source) for source in self.sources()]
+    def write(self, tree: Tree, dynamic: frozenset[int], result: Captured) -> Straight | None:
+        sources = self.sources()
+        function = self.compiled.function
         wrt = tuple(
             [
                 k
-                for k, source in enumerate(self.sources())
+                for k, source in enumerate(sources)
                 if modes.grad and getattr(self.now(source), "_requires_grad", False)
             ]
         )
-        function = self.compiled.function
-        layouts = tuple([layout_of(_raw_of(self.now(source))) for source in self.sources()])
         derivative = function.derivative(wrt) if wrt else None
-        if derivative is not None and derivative.outputs:
-            run = self.bind("run", derivative.forward_program(layouts).run)
-            self.lines.append(f"o = {run}({', '.join(raws)})")
-            self.attach_node(derivative, things)
-        else:
+        if derivative is not None and not derivative.outputs:
             derivative = None
-            run = self.bind("run", function.forward_program(layouts).run)
-            self.lines.append(f"o = {run}({', '.join(raws)})")
+        layouts = tuple([layout_of(_raw_of(self.now(source))) for source in sources])
+        program = (derivative or function).forward_program(layouts)
+        native = program.make_native()
+
+        # Inside another trace the plain function is traced along.
+        self.miss_if(f"thread.trace is not None or modes.grad is not {modes.grad}")
+        if not self.take_apart("given", tree):
+            return None
+        passed = {s.number for s in sources if s.kind == "argument" and not s.gradient}
+        for number, argument in enumerate(self.arguments):
+            # A native program compares what it is given itself.
+            checked = native is not None and number in passed
+            if not self.check_argument(number, argument, number in dynamic, checked):
+                return None
+        self.check_guards()
+        self.check_identities()
+        raws = [self.raw(source, native is not None) for source in sources]
+        outputs = [f"o{k}" for k in range(len(program.graph.outputs))]
+        run = self.bind("run", native or program.run)
+        self.lines.append(f"o = {run}({', '.join(raws)})")
+        if native is not None:
+            self.miss_if("o is MISS")
+        if outputs:
+            self.lines.append(f"{', '.join(outputs)}, = o")
+        if result.writes:
+            self.check_memory(raws)
+        if derivative is not None:
+            self.make_node(derivative, outputs[len(function.graph.outputs) :])
         self.lines.append(f"return {self.result_text(result, derivative)}")
         return self.finish()
 
     def finish(self) -> Straight:
         body = "".join(f"    {line}\n" for line in self.lines)
         namespace = dict(self.bound)
-        exec(f"def straight(args):\n{body}", namespace)
+        exec(f"def straight(given):\n{body}", namespace)
         straight: Straight = namespace["straight"]
         return straight
 
     # -- inputs ---------------------------------------------------------------------------
+
+    def take_apart(self, name: str, tree: Tree, number: int = 0) -> bool:
+        """Write what names the leaves of a container from `number` on; False if that can't be."""
+        kind = tree.kind
+        if kind is None or not (kind is list or kind is dict or issubclass(kind, tuple)):
+            return False
+        if name != "given":
+            self.miss_if(f"type({name}) is not {self.bind('kind', kind)}")
+        names, nested = [], []
+        for child in tree.children:
+            if child.kind is None:
+                names.append(f"a{number}")
+            else:
+                names.append(self.bind("n", None))
+                nested.append((names[-1], child, number))
+            number += leaf_count(child)
+        if kind is dict:
+            self.miss_if(f"tuple({name}) != {self.bind('keys', tree.keys)}")
+            name += ".values()"
+        else:
+            self.miss_if(f"len({name}) != {len(names)}")
+        if names:
+            self.lines.append(f"{', '.join(names)}, = {name}")
+        return all(self.take_apart(*parts) for parts in nested)
 
     def sources(self) -> list[Source]:
         return [self.variant.tree.inputs[value] for value in self.compiled.inputs]
@@ -133,10 +182,22 @@ class _Writer:
             found = self.variant.tree.constants[source.number]
         return found._grad if source.gradient else found
 
+    def check_guards(self) -> None:
+        """Write the checks of what the function reads from outside, and the reading of it."""
+        lines = list(self.guards.lines)
+        lines += [f"c{k} = {path}" for k, path in enumerate(self.guards.captured)]
+        if lines:
+            if any("leaves[" in line for line in lines):
+                names = [f"a{k}" for k in range(len(self.arguments))]
+                self.lines.append(f"leaves = {_tuple_text(names)}")
+            self.lines.append("try:")
+            self.lines += [f"    {line}" for line in lines]
+            self.lines.append(f"except {GUARD_ERRORS}: return MISS")
+
     def check_identities(self) -> None:
         """Write the comparison of which of those objects are one that might be."""
         named = [(f"a{k}", argument) for k, argument in enumerate(self.arguments)]
-        named += [(f"c[{k}]", thing) for k, thing in enumerate(self.captured)]
+        named += [(f"c{k}", thing) for k, thing in enumerate(self.captured)]
         for place in range(len(self.arguments)):
             name, argument = named[place]
             for other, thing in named[place + 1 :]:
@@ -159,31 +220,45 @@ class _Writer:
         self.bound["share_memory"] = share_memory
         self.miss_if(f"share_memory(({', '.join(arrays)},))")
 
-    def check_argument(self, number: int, argument: Any) -> bool:
-        """Write the comparison of one argument; False if it can't be written in a line."""
+    def check_argument(self, number: int, argument: Any, is_dynamic: bool, checked: bool) -> bool:
+        """Write the comparison of one argument; False if it can't be written in a line.
+
+        Type, shape, dtype and layout of an array, and the type of a float, are compared later if
+        `checked` says so.
+        """
         name = f"a{number}"
         kind = type(argument)
         if kind is Tensor or kind is np.ndarray:
             raw = f"r{number}"
             if kind is Tensor:
                 requires = argument.requires_grad
+                leaf = f" or {name}._node is not None" if self.is_leaf(argument) else ""
                 self.miss_if(
                     f"type({name}) is not Tensor or {name}._view is not None"
-                    f" or {name}._requires_grad is not {requires}"
+                    f" or {name}._requires_grad is not {requires}{leaf}"
                 )
                 self.lines.append(f"{raw} = {name}._raw")
             else:
-                self.miss_if(f"type({name}) is not ndarray")
-                self.lines.append(f"{raw} = {name}")
+                raw = name
             array = _raw_of(argument)
-            shape, dtype = self.bind("shape", array.shape), self.bind("dtype", array.dtype)
-            self.miss_if(
-                f"{raw}.shape != {shape} or {raw}.dtype is not {dtype}"
-                f" or {raw}.flags.num & {USUAL_LAYOUT} != {layout_of(array)}"
-            )
+            if not checked:
+                shape, dtype = self.bind("shape", array.shape), self.bind("dtype", array.dtype)
+                self.miss_if(
+                    f"type({raw}) is not ndarray"
+                    f" or {raw}.shape != {shape} or {raw}.dtype is not {dtype}"
+                    f" or {raw}.flags.num & {USUAL_LAYOUT} != {layout_of(array)}"
+                )
             return True
         if kind is float:
-            self.miss_if(f"type({name}) is not float")
+            if not checked:
+                self.miss_if(f"type({name}) is not float")
+            return True
+        if isinstance(argument, np.generic):
+            self.miss_if(f"type({name}) is not {self.bind('kind', kind)}")
+            self.lines.append(f"r{number} = asarray({name})")
+            return True
+        if kind is int and is_dynamic:
+            self.miss_if(f"type({name}) is not int or not {-MOST_INT} <= {name} <= {MOST_INT}")
             return True
         if is_static(argument):
             value = self.bind("static", argument)
@@ -191,82 +266,84 @@ class _Writer:
             return True
         return False
 
-    def raw(self, source: Source) -> str:
+    def is_leaf(self, thing: Any) -> bool:
+        """Return whether gradients end at it."""
+        return isinstance(thing, Tensor) and thing._requires_grad and thing._node is None
+
+    def raw(self, source: Source, checked: bool) -> str:
         """Return the text of what the program is given for `source`."""
         thing = self.now(source)
         if source.kind == "constant":
             return self.bind("constant", thing)
         if source.kind == "argument" and not source.gradient:
-            is_array = isinstance(thing, (Tensor, np.ndarray))
-            return f"{'r' if is_array else 'a'}{source.number}"
+            return f"{'r' if isinstance(thing, (Tensor, np.generic)) else 'a'}{source.number}"
         if source not in self.raws:
             name = self.raws[source] = f"g{len(self.raws)}"
             text = self.thing(source) + ("._raw" if isinstance(thing, Tensor) else "")
             self.lines.append(f"{name} = {text}")
-            # Shape and dtype are guarded; how the elements lie in memory is not.
-            self.miss_if(f"{name}.flags.num & {USUAL_LAYOUT} != {layout_of(_raw_of(thing))}")
+            if not checked:
+                # Shape and dtype are guarded; how the elements lie in memory is not.
+                self.miss_if(f"{name}.flags.num & {USUAL_LAYOUT} != {layout_of(_raw_of(thing))}")
         return self.raws[source]
 
     def thing(self, source: Source) -> str:
         """Return the text of the object that `source` names."""
         if source.kind == "constant":
             return self.bind("constant", self.now(source))
-        text = f"a{source.number}" if source.kind == "argument" else f"c[{source.number}]"
+        text = f"{'a' if source.kind == 'argument' else 'c'}{source.number}"
         return f"{text}._grad" if source.gradient else text
 
     # -- results --------------------------------------------------------------------------
 
-    def attach_node(self, derivative: Derivative, things: list[str]) -> None:
-        count = len(derivative.graph.outputs)
-        node, made_by = self.bind("ProgramNode", ProgramNode), self.bind("derivative", derivative)
-        arguments = f"({', '.join(things)}{',' if things else ''})"
+    def make_node(self, derivative: Derivative, kept: list[str]) -> None:
+        """Write what makes the tape's node; its edges and versions without asking each input."""
+        sources = self.sources()
+        things = [
+            self.raw(source, True)
+            if isinstance(self.now(source), np.generic)
+            else self.thing(source)
+            for source in sources
+        ]
+        versions = [
+            f"{text}._storage.version" if isinstance(self.now(source), Tensor) else "0"
+            for text, source in zip(things, sources, strict=True)
+        ]
+        edges = []
+        for k in derivative.wrt:
+            if self.is_leaf(self.now(sources[k])):
+                edges.append(f"({things[k]}._leaf or {things[k]}._edge()[0], 0)")
+            else:
+                edges.append(f"{things[k]}._edge()")
+        made_by = self.bind("derivative", derivative)
         back = self.bind("back", self.into_leaves(derivative))
-        self.lines.append(f"node = {node}({made_by}, {arguments}, o[{count}:], {back})")
+        parts = [_tuple_text(texts) for texts in (things, edges, kept)]
+        self.bound["ProgramNode"] = ProgramNode
+        self.lines.append(
+            f"node = ProgramNode({made_by}, {', '.join(parts)}, [{', '.join(versions)}], {back})"
+        )
 
     def into_leaves(self, derivative: Derivative) -> Callable[..., Any] | None:
         """Return the function that runs the adjoint without detour, for leaves and one number."""
         sources = self.sources()
-        leaves = all(self.now(sources[k])._node is None for k in derivative.wrt)
+        # An argument is checked to be a leaf at each call; what is read from outside is not.
+        leaves = all(
+            self.is_leaf(self.now(sources[k])) and sources[k].kind == "argument"
+            for k in derivative.wrt
+        )
         one = len(derivative.outputs) == 1 and derivative.out_specs[0].size == 1
         if not (leaves and one and all(derivative.has_gradient)):
             return None
-        graph, plan = derivative.graph, derivative.split
-        number = {value: k for k, value in enumerate(graph.inputs)}
-        place = {value: k for k, value in enumerate(plan.kept)}
-        lines, raws, layouts = ["a, v, k = node.arguments, node.versions, node.kept"], [], []
-        for value in plan.saved:
-            if value in place:
-                raws.append(f"k[{place[value]}]")
-                layouts.append(USUAL_LAYOUT)
-                continue
-            position = number[value]
-            thing = self.now(sources[position])
-            if isinstance(thing, Tensor):
-                lines.append(f"if a[{position}]._storage.version != v[{position}]: return None")
-            raws.append(f"a[{position}]" + ("._raw" if isinstance(thing, Tensor) else ""))
-            layouts.append(layout_of(_raw_of(thing)))
-        program = derivative.backward_program((*layouts, USUAL_LAYOUT))
-        for k in range(len(derivative.wrt)):
-            # The leaves of this call; in another one they may have become something else.
-            lines.append(f"if type(node.edges[{k}][0]) is not AccumulateGrad: return None")
-            lines.append(f"if node.edges[{k}][0].hooks: return None")
-        lines.append(f"return run({', '.join([*raws, 'ct'])})")
-        body = "".join(f"    {line}\n" for line in lines)
-        namespace = {"run": program.run, "AccumulateGrad": AccumulateGrad}
-        exec(f"def into_leaves(node, ct):\n{body}", namespace)
-        made: Callable[..., Any] = namespace["into_leaves"]  # type: ignore[assignment]
-        return made
+        return _write_into_leaves(derivative, [self.now(source) for source in sources])
 
     def result_text(self, result: Captured, derivative: Derivative | None) -> str:
         assert result.tree is not None
         number = {value: k for k, value in enumerate(self.compiled.outputs)}
-        for k, operand in enumerate(self.compiled.function.graph.outputs):
-            self.lines.append(self.output_line(k, operand))
         if derivative is not None:
             for slot, k in enumerate(derivative.outputs):
-                self.lines.append(
-                    f"t{k}._requires_grad = True; t{k}._node = node; t{k}._slot = {slot}"
-                )
+                self.tensor(k)
+                self.lines.append(f"t{k}._requires_grad = True; t{k}._node = node")
+                if slot:
+                    self.lines.append(f"t{k}._slot = {slot}")
         for value in result.checks:
             self.miss_if(self.value(value, number))
         for source, value in result.writes:
@@ -287,8 +364,7 @@ class _Writer:
                 own = "" if leaf.content in number else ".owned_copy()"
                 texts.append(self.value(leaf.content, number) + own)
             elif leaf.kind == "array":
-                raw = f"{self.value(leaf.content, number)}._raw"
-                texts.append(f"{self.bind('as_array', as_array)}({raw})")
+                texts.append(self.array(leaf.content, number))
             elif leaf.kind == "source":
                 texts.append(self.thing(leaf.content))
             elif leaf.kind == "copy":
@@ -301,23 +377,104 @@ class _Writer:
             return simple
         return f"unflatten({self.bind('tree', result.tree)}, [{', '.join(texts)}])"
 
-    def output_line(self, k: int, operand: Any) -> str:
+    def tensor(self, k: int) -> str:
+        """Return the name of output number `k` as the general way has it: mostly a Tensor."""
+        operand = self.compiled.function.graph.outputs[k]
         if isinstance(operand, Literal):
-            return f"t{k} = o[{k}]"
-        if operand.spec.weak:
-            return f"t{k} = o[{k}].item()"
-        return f"t{k} = make(o[{k}])"
+            return f"o{k}"
+        if k not in self.tensors:
+            self.tensors.add(k)
+            if operand.spec.weak:
+                self.lines.append(f"t{k} = o{k}.item()")
+            else:
+                # `make_tensor`, without the call
+                self.lines.append(f"t{k} = new(Tensor); t{k}._raw = o{k}")
+        return f"t{k}"
+
+    def array(self, value: Value, number: dict[Value, int]) -> str:
+        """Return the text of the array of a value, a scalar of NumPy where it has no axes."""
+        text = f"o{number[value]}" if value in number else f"{self.value(value, number)}._raw"
+        return text if value.ndim else f"{text}[()]"
 
     def value(self, value: Value, number: dict[Value, int]) -> str:
         """Return the text of a Tensor that the program computes, or that is passed on."""
         if value in number:
-            return f"t{number[value]}"
+            return self.tensor(number[value])
         source = self.variant.tree.inputs[value]
-        text = self.thing(source)
-        return text if isinstance(self.now(source), Tensor) else f"make({text})"
+        thing = self.now(source)
+        text = self.raw(source, True) if isinstance(thing, np.generic) else self.thing(source)
+        return text if isinstance(thing, Tensor) else f"make({text})"
+
+
+def _write_into_leaves(derivative: Derivative, arguments: list[Any]) -> Callable[..., Any]:
+    """Write what carries the gradient of one number into the leaves it was computed from.
+
+    Parameters
+    ----------
+    derivative : Derivative
+        The function's derivative; each input it is taken by is a leaf.
+    arguments : list
+        What the function was called with.
+
+    Returns
+    -------
+    callable
+        Takes the tape's node; False if it has changed nothing since something is unusual.
+    """
+    plan = derivative.split
+    number = {value: k for k, value in enumerate(derivative.graph.inputs)}
+    place = {value: k for k, value in enumerate(plan.kept)}
+    lines = [
+        "if node.hooks or thread.trace is not None: return False",
+        "a, v, k = node.arguments, node.versions, node.kept",
+    ]
+    raws, layouts = [], []
+    for value in plan.saved:
+        if value in place:
+            raws.append(f"k[{place[value]}]")
+            layouts.append(USUAL_LAYOUT)
+            continue
+        position = number[value]
+        thing = arguments[position]
+        if isinstance(thing, Tensor):
+            lines.append(f"if a[{position}]._storage.version != v[{position}]: return False")
+        raws.append(f"a[{position}]" + ("._raw" if isinstance(thing, Tensor) else ""))
+        layouts.append(layout_of(_raw_of(thing)))
+    program = derivative.backward_program((*layouts, USUAL_LAYOUT))
+    native = program.make_native()
+    leaves = [f"l{k}" for k in range(len(derivative.wrt))]
+    lines.append("e = node.edges")
+    for k, leaf in enumerate(leaves):
+        lines.append(f"{leaf} = e[{k}][0]")
+        lines.append(f"if {leaf}.hooks: return False")
+    lines.append(f"o = run({', '.join([*raws, 'one'])})")
+    if native is not None:
+        lines.append("if o is MISS: return False")
+    for k, leaf in enumerate(leaves):
+        lines.append(f"{leaf} = {leaf}._leaf()")
+        lines.append(f"if {leaf} is not None:")
+        lines.append(f"    if {leaf}._grad is None:")
+        lines.append(f"        t = new(Tensor); t._raw = o[{k}]; {leaf}._grad = t")
+        lines.append(f"    else: {leaf}.accumulate_array(o[{k}])")
+    lines.append("return True")
+    body = "".join(f"    {line}\n" for line in lines)
+    spec = derivative.out_specs[0]
+    namespace: dict[str, Any] = {
+        "run": native or program.run, "one": np.ones(spec.shape, spec.dtype), "MISS": MISS,
+        "new": object.__new__, "Tensor": Tensor, "thread": thread_state,
+    }  # fmt: skip
+    exec(f"def into_leaves(node):\n{body}", namespace)
+    made: Callable[..., Any] = namespace["into_leaves"]
+    return made
+
+
+def _tuple_text(texts: Sequence[str]) -> str:
+    return f"({', '.join(texts)}{',' if texts else ''})"
 
 
 def _raw_of(thing: Any) -> Any:
+    if isinstance(thing, np.generic):
+        return np.asarray(thing)
     return thing._raw if isinstance(thing, Tensor) else thing
 
 

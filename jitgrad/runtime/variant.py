@@ -27,6 +27,8 @@ class Variant:
         self.shared = shared_objects(leaves, captured)
         self.tree = SegmentTree()
         self.traces = 0
+        # How often a quick function was written for its calls.
+        self.straights = 0
 
     def matches(self, leaves: Sequence[Any]) -> tuple[Any, ...] | None:
         """Return what the function reads from outside; None if the call is another variant's."""

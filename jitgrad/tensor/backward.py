@@ -9,8 +9,6 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jitgrad.core.bind import Boxed, active_trace, box
 from jitgrad.core.errors import GradientError, ShapeError
 from jitgrad.ops.arithmetic import add
@@ -30,9 +28,6 @@ def run_backward(
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Accumulate gradients of `outputs` into leaves; see `Tensor.backward`."""
-    usual = inputs is None and not create_graph and len(outputs) == 1 and gradients[0] is None
-    if usual and _straight_into_leaves(outputs[0], bool(retain_graph)):
-        return
     outputs = [shadow(output) for output in outputs]
     cts = start_cotangents("backward", outputs, gradients)
     retain = create_graph if retain_graph is None else retain_graph
@@ -51,28 +46,17 @@ def run_backward(
             leaf.accumulate_grad(found[target], create_graph)
 
 
-def _straight_into_leaves(output: Tensor, keep: bool) -> bool:
+def straight_into_leaves(output: Tensor, keep: bool) -> bool:
     """Carry the gradient of one number that a compiled function made of leaves into the leaves.
 
     The usual case of a compiled loss, without a queue, hooks or modes. False if it is not that.
     """
     node = output._node
     run = getattr(node, "into_leaves", None)
-    if run is None or node is None or node.hooks or active_trace() is not None:
+    if run is None or not run(node):
         return False
-    gradients = run(node, np.ones(output._raw.shape, output._raw.dtype))
-    if gradients is None:
-        return False
-    for edge, raw in zip(node.edges, gradients, strict=True):
-        leaf = edge[0].variable  # type: ignore[index, union-attr]
-        if leaf is None:
-            continue
-        if leaf._grad is None:
-            leaf._grad = leaf.holding(raw)
-        else:
-            leaf.accumulate_grad(leaf.holding(raw), False)
     if not keep:
-        node.free()  # type: ignore[attr-defined]
+        node.free()  # type: ignore[union-attr]
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
@@ -15,6 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Modes(threading.local):
     grad = True
     inference = False
+    # Whether a function is running that `grad` differentiates.
+    differentiating = False
 
 
 modes = _Modes()
@@ -29,6 +32,18 @@ def is_grad_enabled() -> bool:
         True unless inside `no_grad`, `inference_mode` or ``set_grad_enabled(False)``.
     """
     return modes.grad
+
+
+@contextlib.contextmanager
+def differentiating() -> Generator[None, None, None]:
+    """Run a function that `grad` differentiates: operations are recorded."""
+    before = modes.differentiating
+    modes.differentiating = True
+    try:
+        with enable_grad():
+            yield
+    finally:
+        modes.differentiating = before
 
 
 class _GradMode:

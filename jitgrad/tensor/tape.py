@@ -36,6 +36,15 @@ class Storage:
     version: int = 0
 
 
+class StorageWhenAsked:
+    """A Tensor's storage until it has one: most Tensors are gone before anything asks for it."""
+
+    def __get__(self, tensor: Any, owner: type) -> Storage:
+        # In one step, since several threads may ask at once.
+        storage: Storage = vars(tensor).setdefault("_storage", Storage())
+        return storage
+
+
 class TapeNode:
     """One recorded operation: `grad_fn` of what it computed.
 
@@ -54,6 +63,8 @@ class TapeNode:
 
     # Whether outputs that no cotangent reached get zeros, if another output got one.
     materialize = True
+    # What carries a gradient of 1 past the sweep into the leaves, given the node; see `backward`.
+    into_leaves: Callable[..., bool] | None = None
 
     def __init__(self, name: str, edges: Sequence[Edge | None], out_specs: Sequence[Spec]) -> None:
         self.name_ = name

@@ -17,12 +17,21 @@ from jitgrad.core.spec import Count, Shape, Spec
 from jitgrad.ir.graph import Value
 from jitgrad.ir.interpret import evaluate_primitive
 from jitgrad.ops.creation import full_primitive
-from jitgrad.tensor.backward import run_backward, shadow
+from jitgrad.tensor.backward import run_backward, shadow, straight_into_leaves
 from jitgrad.tensor.conversion import array_of
 from jitgrad.tensor.hooks import HookHandle, RetainGrad, add_tensor_hook
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.operators import Operators
-from jitgrad.tensor.tape import AccumulateGrad, Edge, PrimitiveNode, Storage, TapeNode, record
+from jitgrad.tensor.tape import (
+    AccumulateGrad,
+    Edge,
+    PrimitiveNode,
+    Storage,
+    StorageWhenAsked,
+    TapeNode,
+    record,
+)
+from jitgrad.tensor.values import as_float, format_tensor, only_element
 from jitgrad.tensor.views import View
 
 Array = np.ndarray[Any, Any]
@@ -58,7 +67,7 @@ class Tensor(Operators):
 
     # Most Tensors live for one operation: what they rarely have is a default of the class.
     _raw: Any
-    _storage: Storage
+    _storage: Storage = StorageWhenAsked()  # type: ignore[assignment]
     _requires_grad: bool = False
     _grad: Tensor | None = None
     _node: TapeNode | None = None
@@ -68,7 +77,7 @@ class Tensor(Operators):
     _is_numpy: bool = False
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
-        _set_up(self, data._raw if isinstance(data, Tensor) else array_of(data))
+        self._raw = data._raw if isinstance(data, Tensor) else array_of(data)
         if isinstance(data, Tensor):
             self._storage = data._storage
         if requires_grad:
@@ -328,19 +337,20 @@ class Tensor(Operators):
         held = self._grad
         if held is None:
             self._grad = ct.clone() if keep_history else ct.owned_copy()
-            return
-        raw, added = held._raw, ct._raw
-        traced = isinstance(raw, Value) or isinstance(added, Value)
-        if keep_history or traced or held._requires_grad or not raw.flags.writeable:
+        elif keep_history or isinstance(ct._raw, Value):
             self._grad = held + ct
         else:
-            held._storage.version += 1
-            np.add(raw, added, out=raw)
+            self.accumulate_array(ct._raw)
 
-    @staticmethod
-    def holding(raw: Array) -> Tensor:
-        """Return a Tensor that holds this array."""
-        return make_tensor(raw)
+    def accumulate_array(self, added: Array) -> None:
+        """Add an array to ``.grad``, which there is; in place where that changes nothing else."""
+        held: Any = self._grad
+        raw = held._raw
+        if held._requires_grad or isinstance(raw, Value) or not raw.flags.writeable:
+            self._grad = held + make_tensor(added)
+        else:
+            held._storage.version += 1
+            raw += added
 
     def owned_copy(self) -> Tensor:
         """Return the same values without history, in memory that nothing else uses."""
@@ -386,6 +396,9 @@ class Tensor(Operators):
         ShapeError
             If `gradient` has another shape.
         """
+        usual = gradient is None and inputs is None and not create_graph
+        if usual and straight_into_leaves(self, bool(retain_graph)):
+            return
         given = None if gradient is None else box_tensor(gradient)
         run_backward([self], [given], retain_graph, create_graph, inputs)
 
@@ -437,8 +450,6 @@ class Tensor(Operators):
         ShapeError
             If there is not exactly one element.
         """
-        from jitgrad.tensor.values import only_element
-
         return only_element(self)
 
     def tolist(self) -> Any:
@@ -483,7 +494,7 @@ class Tensor(Operators):
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return as_float(self)
 
     def __int__(self) -> int:
         return int(self.item())
@@ -497,8 +508,6 @@ class Tensor(Operators):
         return id(self)
 
     def __repr__(self) -> str:
-        from jitgrad.tensor.values import format_tensor
-
         return format_tensor(self)
 
     def __format__(self, spec: str) -> str:
@@ -516,15 +525,10 @@ class Tensor(Operators):
         set_item(self, index, value)
 
 
-def _set_up(tensor: Tensor, raw: Any) -> None:
-    tensor._raw = raw
-    tensor._storage = Storage()
-
-
 def _restored(kind: type[Tensor], array: Array, requires_grad: bool, grad: Any) -> Tensor:
     """Return a leaf that was copied or pickled; whoever copies has copied the arguments."""
     tensor = kind.__new__(kind)
-    _set_up(tensor, array)
+    tensor._raw = array
     tensor._requires_grad = requires_grad
     tensor._grad = grad
     return tensor
@@ -537,7 +541,6 @@ def make_tensor(raw: Any) -> Tensor:
     """Return a Tensor that holds an array or a graph value as it is."""
     tensor = _new(Tensor)
     tensor._raw = raw
-    tensor._storage = Storage()
     return tensor
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
+import linecache
+import math
+import warnings
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import bool_, get_default_dtype, int64
-from jitgrad.core.errors import ShapeError
+from jitgrad.core.errors import JitgradWarning, ShapeError
+from jitgrad.core.location import user_frame
 from jitgrad.ir.graph import Value
+from jitgrad.tensor.modes import modes
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
@@ -24,6 +32,58 @@ def only_element(tensor: Tensor) -> Any:
             do="reduce it first (x.sum(), x.all(), x.any()), or pick an element: x[0]",
         )
     return tensor._concrete().item()
+
+
+def as_float(tensor: Tensor) -> float:
+    """Return the only element of `tensor` as a Python float.
+
+    Warns where a function of `math` asks for it inside a function that is being differentiated:
+    the gradient ends there, and the user's line does not show it as ``float(x)`` does.
+    """
+    if modes.differentiating and tensor.requires_grad:
+        frame = user_frame()
+        name = "" if frame is None else _function_of_math(frame)
+        if name:
+            warnings.warn_explicit(
+                f"math.{name} takes the value of a Tensor, so that no gradient flows through it;"
+                f" use a function of jitgrad or NumPy, or math.{name}(float(x)) if that is meant",
+                JitgradWarning,
+                frame.f_code.co_filename,  # type: ignore[union-attr]
+                frame.f_lineno,  # type: ignore[union-attr]
+            )
+    return float(tensor.item())
+
+
+def _function_of_math(frame: FrameType) -> str:
+    """Return the name of the function of `math` that `frame` calls; ``""`` if it calls another."""
+    places = frame.f_code.co_positions()
+    line, last_line, column, end = next(itertools.islice(places, frame.f_lasti // 2, None))
+    if line is None or line != last_line:
+        return ""
+    text = linecache.getline(frame.f_code.co_filename, line).encode()[column:end].decode()
+    try:
+        call = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return ""
+    if not isinstance(call, ast.Call):
+        return ""
+    function = _named(call.func, {**frame.f_globals, **frame.f_locals})
+    name = getattr(function, "__name__", "")
+    return name if function is getattr(math, name, math) and name not in _NO_GRADIENT else ""
+
+
+def _named(expression: ast.expr, names: dict[str, Any]) -> Any:
+    """Return what a name, or an attribute of a module, stands for; None for other expressions."""
+    if isinstance(expression, ast.Name):
+        return names.get(expression.id)
+    if isinstance(expression, ast.Attribute):
+        owner = _named(expression.value, names)
+        return getattr(owner, expression.attr, None) if isinstance(owner, ModuleType) else None
+    return None
+
+
+# Those whose derivative is zero, or that only test a value.
+_NO_GRADIENT = frozenset({"ceil", "floor", "isclose", "isfinite", "isinf", "isnan", "trunc"})
 
 
 def format_tensor(tensor: Tensor) -> str:

@@ -11,7 +11,7 @@ from jitgrad.core import dtypes
 from jitgrad.core.dtypes import get_default_dtype
 from jitgrad.trace.capture import Source
 from jitgrad.trace.contents import may_look_inside, names_in
-from jitgrad.trace.guards import compile_guards, first_failure
+from jitgrad.trace.guards import GuardText, compile_guards, first_failure, guard_text
 from jitgrad.trace.reads import Guard, scan
 from jitgrad.trace.rollback import Snapshot
 from jitgrad.trace.type_questions import asks_for_types
@@ -44,6 +44,10 @@ class Environment:
         self._reads.guards.append(default)
         self.unguardable = self._reads.unguardable
         self.check = compile_guards(self._reads)
+
+    def check_text(self, on_failure: str) -> GuardText:
+        """Return the text of `check`; `on_failure` is the statement where a guard fails."""
+        return guard_text(self._reads, on_failure)
 
     def asks_for_types(self) -> bool:
         """Return whether the function may tell what stands in for an argument from it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,55 @@ import numpy as np
 from jitgrad.trace.reads import Guard, Kind, Reads
 
 Check = Callable[[Sequence[Any]], tuple[Any, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardText:
+    """The text that checks guards, to be put into a function that has ``leaves``.
+
+    Parameters
+    ----------
+    lines : tuple of str
+        Statements, of which any may raise one of `GUARD_ERRORS` if a guard fails.
+    captured : tuple of str
+        Expressions, to be evaluated after them, of the captured Tensors and arrays.
+    bound : dict
+        What the names in it stand for.
+    """
+
+    lines: tuple[str, ...]
+    captured: tuple[str, ...]
+    bound: dict[str, Any]
+
+
+GUARD_ERRORS = "(AttributeError, KeyError, IndexError, ValueError, TypeError)"
+
+
+def guard_text(reads: Reads, on_failure: str) -> GuardText:
+    """Return the text that checks all guards; `on_failure` is the statement where one fails."""
+    bound: dict[str, Any] = dict(reads.roots)
+    bound["same"] = same
+    paths = _Paths([guard.path for guard in reads.guards])
+    lines: list[str] = []
+    values: dict[str, Any] = {}
+    for number, guard in enumerate(reads.guards):
+        if guard.kind == "is" and reads.roots.get(guard.path, reads) is guard.expected:
+            continue  # a name stands for what it stood for
+        if guard.kind == "same" and guard.path == guard.expected:
+            continue  # it is read in several places
+        if guard.kind == "equal":
+            if same(values.get(guard.path, reads), guard.expected):
+                continue
+            values[guard.path] = guard.expected
+        bound[f"e{number}"] = guard.expected
+        read = paths.read(guard.path, lines)
+        if guard.kind == "same":
+            condition = f"{read} is not {paths.read(guard.expected, lines)}"
+        else:
+            condition = _condition(replace(guard, path=read), f"e{number}", bound)
+        lines.append(f"if {condition}: {on_failure}")
+    captured = tuple([paths.read(path, lines) for path in reads.captured.values()])
+    return GuardText(tuple(lines), captured, bound)
 
 
 def compile_guards(reads: Reads) -> Check:
@@ -26,32 +75,19 @@ def compile_guards(reads: Reads) -> Check:
     callable
         Takes the leaves of the arguments; gives the captured objects, None if a guard fails.
     """
-    bound: dict[str, Any] = dict(reads.roots)
-    bound["same"] = same
-    paths = _Paths([guard.path for guard in reads.guards])
-    lines: list[str] = []
-    for number, guard in enumerate(reads.guards):
-        bound[f"e{number}"] = guard.expected
-        read = paths.read(guard.path, lines)
-        if guard.kind == "same":
-            condition = f"{read} is not {paths.read(guard.expected, lines)}"
-        else:
-            condition = _condition(replace(guard, path=read), f"e{number}", bound)
-        if condition:
-            lines.append(f"        if {condition}: return None")
-    results = ", ".join([paths.read(path, lines) for path in reads.captured.values()])
-    comma = "," if len(reads.captured) == 1 else ""
+    checks = guard_text(reads, "return None")
+    results = "".join([f"{path}, " for path in checks.captured])
     text = "\n".join(
         [
-            f"def check(leaves, {', '.join(f'{n}={n}' for n in bound)}):",
+            f"def check(leaves, {', '.join(f'{n}={n}' for n in checks.bound)}):",
             "    try:",
-            *lines,
-            f"        return ({results}{comma})",
-            "    except (AttributeError, KeyError, IndexError, ValueError, TypeError):",
+            *[f"        {line}" for line in checks.lines],
+            f"        return ({results})",
+            f"    except {GUARD_ERRORS}:",
             "        return None",
         ]
     )
-    namespace = dict(bound)
+    namespace = dict(checks.bound)
     exec(text, namespace)
     check: Check = namespace["check"]
     return check
@@ -87,7 +123,7 @@ class _Paths:
         if path not in self.on_the_way:
             return text
         name = self.names[path] = f"p{len(self.names)}"
-        lines.append(f"        {name} = {text}")
+        lines.append(f"{name} = {text}")
         return name
 
 
@@ -124,6 +160,9 @@ def _condition(guard: Guard, expected: str, bound: dict[str, Any]) -> str:
         bound[kind] = type(value)
         if isinstance(value, (int, str, bytes)):
             return f"type(v := {path}) is not {kind} or v != {expected}"
+        if isinstance(value, (float, complex, np.generic)):
+            # Mostly it is the very same number, and `same` takes longer.
+            return f"(v := {path}) is not {expected} and not same(v, {expected})"
         return f"not same({path}, {expected})"
     if guard.kind == "length":
         return f"len({path}) != {value}"

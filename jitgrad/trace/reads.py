@@ -7,6 +7,7 @@ wherever it stands in that code. Library code is taken to be constant.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import sys
@@ -163,7 +164,7 @@ class _Scanner:
     def visit_all(self, function: Callable[..., Any], leaves: Sequence[Any]) -> None:
         self.visit(function, self.root("function", function), "the function", is_root=True)
         for number, leaf in enumerate(leaves):
-            if not isinstance(leaf, (Boxed, np.ndarray, *_PLAIN)):
+            if not isinstance(leaf, (Boxed, np.ndarray, np.generic, *_PLAIN)):
                 self.visit(leaf, f"leaves[{number}]", f"argument {number}")
 
     # -- bookkeeping ----------------------------------------------------------------------
@@ -370,10 +371,11 @@ class _Scanner:
         if not is_root:
             # Another function of the same code would have cells and defaults of its own.
             self.guard("is", path, function, description)
+        if library:
+            self.visit_constant_cells(function)
+            return
         self.guard("is", f"{path}.__code__", function.__code__, description)
         self.visit_cells(function)
-        if library:
-            return
         self.visit_own_attributes(function, path, description)
         for number, default in enumerate(function.__defaults__ or ()):
             self.visit(default, f"{path}.__defaults__[{number}]", f"a default of {description}")
@@ -384,14 +386,16 @@ class _Scanner:
             self.visit_code(code, function.__globals__)
 
     def visit_cells(self, function: types.FunctionType) -> None:
-        for number, cell in enumerate(function.__closure__ or ()):
-            name = function.__code__.co_freevars[number]
-            try:
-                content = cell.cell_contents
-            except ValueError:
-                continue
+        for name, cell, content in _cells_of(function):
             where = f"{self.root('cell', cell)}.cell_contents"
             self.visit(content, where, f"closure variable `{name}`")
+
+    def visit_constant_cells(self, function: types.FunctionType) -> None:
+        """Visit what a function of jitgrad's closes over, which is never bound anew."""
+        for name, _, content in _cells_of(function):
+            items = content if isinstance(content, tuple) else (content,)
+            if not all(isinstance(item, _PLAIN) for item in items):
+                self.visit(content, self.root("held", content), f"closure variable `{name}`")
 
     def visit_code(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
         previous: Any = None
@@ -447,6 +451,14 @@ class _Scanner:
         self.guard("missing", table, name, f"global `{name}`")
         self.give_up_if(why_impure(thing, name))
         return thing
+
+
+def _cells_of(function: types.FunctionType) -> Iterator[tuple[str, types.CellType, Any]]:
+    """Yield name, cell and content of each variable that a function closes over."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    for name, cell in cells:
+        with contextlib.suppress(ValueError):
+            yield name, cell, cell.cell_contents
 
 
 def is_state_holder(cls: type) -> bool:

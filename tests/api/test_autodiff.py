@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import jitgrad
 from jitgrad import DtypeError, GradientError, Tensor, autograd
+from jitgrad.core.errors import JitgradWarning
 from jitgrad.testing import assert_close
 
 X = np.array([[0.5, -1.0, 2.0], [1.0, 0.25, -0.75]])
@@ -358,3 +360,35 @@ def test_derivatives_by_inner_and_outer_arguments_mix() -> None:
     for f in (mixed, jitgrad.compile(mixed)):
         by_a = jitgrad.grad(f)(tensor(W), tensor(W + 1))
         assert_close(by_a, 6 * W * (W + 1) ** 2)
+
+
+def test_an_input_of_another_result_gets_no_gradient(wrap: Any) -> None:
+    f = wrap(lambda a, b: ((a * 2).sum(), (b * 3).sum()))
+    for _ in range(3):
+        a, b = tensor([1.0, 2.0]), tensor([3.0, 4.0])
+        y, z = f(a, b)
+        y.backward(retain_graph=True)
+        assert_close(a.grad, array([2.0, 2.0]))
+        assert b.grad is None
+        with pytest.raises(GradientError, match="was not used"):
+            autograd.grad(y, [b], retain_graph=True)
+        z.backward()
+        assert_close(b.grad, array([3.0, 3.0]))
+
+
+def test_functions_of_math_warn_where_they_end_a_gradient(wrap: Any) -> None:
+    message = "math.exp takes the value of a Tensor, so that no gradient flows through it"
+    with pytest.warns(JitgradWarning, match=message) as caught:
+        slope = wrap(jitgrad.grad(lambda x: x * math.exp(x)))(1.0)
+    assert caught[0].filename == __file__
+    assert_close(slope, np.float32(math.e))
+
+
+def test_values_for_tests_and_for_people_do_not_warn(wrap: Any) -> None:
+    def f(x: Any) -> Any:
+        if math.isfinite(x) and x > 0:
+            print(float(x), math.sqrt(float(x)), f"{x:.3f}")
+        return x * x
+
+    assert_close(wrap(jitgrad.grad(f))(3.0), np.float32(6.0))
+    assert math.exp(tensor(0.0) * 2) == 1.0

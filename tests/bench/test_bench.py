@@ -5,6 +5,7 @@ Without the libraries that only `make bench` installs.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,27 +13,81 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import report
+from bench import memory, report
 from bench.__main__ import main
+from bench.hand.kernel import compiler
 from bench.run import DisagreementError, measure
 from bench.timing import Timing, interleave
-from bench.variants import as_arrays, largest_difference, missing, variants_of
+from bench.variants import Variant, as_arrays, largest_difference, missing, variants_of
 from bench.workload import Workload, all_workloads
 
 PEERS = ["jitgrad", "numpy"]
+each_workload = pytest.mark.parametrize(
+    "workload", all_workloads().values(), ids=lambda workload: workload.name
+)
 
 
-@pytest.mark.parametrize("workload", all_workloads().values(), ids=lambda w: w.name)
+@each_workload
 def test_variants_of_each_workload_agree_and_are_timed(workload: Workload) -> None:
-    result = measure(workload, PEERS, rounds=2, turn=0.0, first_calls=False, tiny=True)
-    assert {*PEERS} <= result["variants"].keys()
+    result = measure(workload, PEERS, rounds=2, turn=0.0, alone=False, tiny=True)
+    names = [variant.name for variant in variants_of(workload, PEERS)]
+    assert [*result["variants"]] == names
+    assert "numpy" in names
     assert all(figures["minimum"] > 0 for figures in result["variants"].values())
 
 
-def test_gradients_by_numba_agree_with_those_by_numpy() -> None:
-    chain = all_workloads()["chain"]
-    result = measure(chain, ["numpy", "hand"], rounds=1, turn=0.0, first_calls=False, tiny=True)
-    assert result["variants"].keys() == {"numpy", "hand"}
+@each_workload
+@pytest.mark.skipif(compiler() is None, reason="the handwritten kernels need GCC")
+def test_kernel_in_c_agrees_with_numpy(workload: Workload) -> None:
+    assert "c" in workload.by_hand
+    result = measure(workload, ["numpy", "hand"], rounds=1, turn=0.0, alone=False, tiny=True)
+    assert [*result["variants"]] == ["numpy", "hand"]
+
+
+def test_gradients_by_numba_stand_in_where_there_is_no_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bench.variants.compiler", lambda: None)
+    chain, attention = all_workloads()["chain"], all_workloads()["attention"]
+    result = measure(chain, ["numpy", "hand"], rounds=1, turn=0.0, alone=False, tiny=True)
+    assert result["variants"]["hand"]["title"] == "by hand, Numba"
+    assert variants_of(attention, ["hand"]) == []
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [one for one in all_workloads().values() if one.task == "gradient" and one.wrt],
+    ids=lambda workload: workload.name,
+)
+def test_slope_along_a_line_is_that_of_the_gradient(workload: Workload) -> None:
+    arrays = [
+        array.astype(np.float64) if array.dtype.kind == "f" else array
+        for array in workload.make_inputs(tiny=True)
+    ]
+    rng = np.random.default_rng(1)
+    ways = {k: rng.normal(size=arrays[k].shape) for k in workload.wrt}
+
+    def at(step: float) -> list[np.ndarray]:
+        moved = [a + step * ways[k] if k in ways else a for k, a in enumerate(arrays)]
+        return as_arrays(workload.by_hand["numpy"](*moved)())
+
+    slope = sum(np.sum(g * way) for g, way in zip(at(0.0)[1:], ways.values(), strict=True))
+    numeric = (at(1e-6)[0] - at(-1e-6)[0]) / 2e-6
+    np.testing.assert_allclose(slope, numeric, rtol=1e-5, atol=1e-8)
+
+
+def test_product_is_the_change_of_the_gradient() -> None:
+    workloads = all_workloads()
+    x, v = workloads["rosenbrock_hvp"].make_inputs(tiny=True)
+    gradient = workloads["rosenbrock"].by_hand["numpy"]
+    ahead, behind = (gradient(x + step * v)()[1][0] for step in (1e-6, -1e-6))
+    product = workloads["rosenbrock_hvp"].by_hand["numpy"](x, v)()
+    np.testing.assert_allclose(product, (ahead - behind) / 2e-6, rtol=1e-6)
+
+
+def test_library_that_lacks_an_operation_is_left_out() -> None:
+    base = all_workloads()["rosenbrock_small"]
+    assert variants_of(dataclasses.replace(base, needs=("no_such_operation",)), ["jitgrad"]) == []
 
 
 def test_variant_that_computes_something_else_is_refused() -> None:
@@ -43,10 +98,10 @@ def test_variant_that_computes_something_else_is_refused() -> None:
         tiny=(3,),
         inputs=lambda rng, size: (rng.normal(size=size),),
         define=lambda ops: lambda x: ops.sum(x),
-        by_hand={"numpy": lambda: lambda x: np.sum(x) + 1e-3},
+        by_hand={"numpy": lambda x: lambda: np.sum(x) + 1e-3},
     )
     with pytest.raises(DisagreementError, match="wrong: NumPy by hand differs from jitgrad by"):
-        measure(wrong, PEERS, rounds=1, turn=0.0, first_calls=False, tiny=True)
+        measure(wrong, PEERS, rounds=1, turn=0.0, alone=False, tiny=True)
 
 
 def test_results_of_other_shapes_are_no_results() -> None:
@@ -91,7 +146,7 @@ def test_figures_are_kept_shown_and_written_into_a_page(
     page, kept = tmp_path / "page.md", tmp_path / "kept.json"
     page.write_text("before\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nafter\n")
     common = ["--peers", "jitgrad,numpy", "--tiny", "--rounds", "1", "--turn", "0"]
-    common += ["--no-first-calls", "--json", str(kept), "--markdown", str(page)]
+    common += ["--quick", "--json", str(kept), "--page", str(page)]
     assert main(["--only", "rosenbrock_small", *common]) == 0
     assert main(["--only", "bce", *common]) == 0
     assert "NumPy by hand" in capsys.readouterr().out
@@ -102,6 +157,38 @@ def test_figures_are_kept_shown_and_written_into_a_page(
     assert "old" not in text
     assert "Rosenbrock" in text
     assert "jitgrad, backward" in text
+    page.write_text("<!-- measured: begin -->\n<!-- measured: end -->\n")
+    assert main(["--report", str(kept), "--page", str(page)]) == 0
+    assert page.read_text() in text
+
+
+def test_ratios_are_to_the_quickest_library_and_to_what_is_by_hand() -> None:
+    times = {"jitgrad": 2.0, "jax": 8.0, "torch": 6.0, "torch:backward": 5.0, "hand": 1.0}
+    variants = {
+        name: {"title": name, "minimum": seconds, "ratio": seconds / 2.0}
+        for name, seconds in times.items()
+    }
+    assert report.compare({"variants": variants}) == {
+        "best": "torch:backward",
+        "ahead": (2.5, 2.5),
+        "jax": (4.0, 4.0),
+        "hand": (2.0, 2.0),
+    }
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_memory_at_the_peak_of_a_call_is_what_it_holds() -> None:
+    large = Workload(
+        name="large",
+        title="large",
+        sizes=(1_000_000,),
+        tiny=(1,),
+        inputs=lambda rng, size: (np.ones(size),),
+        define=lambda ops: lambda x: x,
+        by_hand={"numpy": lambda x: lambda: [x + k for k in range(4)]},
+    )
+    found = memory.measure_here(large, Variant("numpy"), tiny=False)["memory"]
+    assert 31e6 < found < 40e6
 
 
 def test_first_calls_that_are_not_measured_again_are_kept() -> None:
@@ -120,7 +207,7 @@ def test_unknown_workload_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.20 us"), (3e-7, "0.30 us"), (None, "")],
+    [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.20 us"), (3e-8, "30.0 ns"), (None, "")],
 )
 def test_durations_have_a_fitting_unit(seconds: float | None, shown: str) -> None:
     assert report.duration(seconds) == shown

@@ -25,7 +25,7 @@ from tests.codegen.plain import text_of
 from tests.properties.programs import random_program
 from tests.properties.tiers import captured_graph, differentiated_outputs
 
-_BLOCK = re.compile(r"    (\w+) = block\(arena, (sizes\[\d+\]), (\(.*\)), (\w+)\)")
+_BLOCK = re.compile(r"    (\w+) = block\(arena, (sizes\[\d+\]), (\(.*\)), (\w+), (\d+)\)")
 _RENAMED = re.compile(r"    (\w+) = (\w+)\.reshape\(")
 _EXTENT = re.compile(r"    (n\d+) = (.*)")
 _BYTES = {"f64": 8, "i64": 8, "f32": 4, "i32": 4, "b1": 1}
@@ -40,6 +40,7 @@ class Life:
     end: int
     first: int
     last: int
+    slot: int
 
 
 def lives(kernel: KernelText) -> list[Life]:
@@ -52,6 +53,7 @@ def lives(kernel: KernelText) -> list[Life]:
     }
     known["sizes"] = kernel.sizes
     places: dict[str, tuple[int, int]] = {}
+    slots: dict[str, int] = {}
     owner: dict[str, str] = {}
     body = 1
     for number, line in enumerate(lines):
@@ -61,6 +63,7 @@ def lives(kernel: KernelText) -> list[Life]:
             begin, shape = eval(found[2], known), eval(found[3], known)
             places[found[1]] = begin, begin + math.prod(shape) * _BYTES[found[4]]
             owner[found[1]] = found[1]
+            slots[found[1]] = int(found[5])
         elif found := _RENAMED.match(line):
             owner[found[1]] = owner.get(found[2], found[2])
         else:
@@ -73,7 +76,7 @@ def lives(kernel: KernelText) -> list[Life]:
             if (name := owner.get(word, "")) in used:
                 used[name] += spans[number]
     return [
-        Life(name, *place, min(used[name]), max(used[name]))
+        Life(name, *place, min(used[name]), max(used[name]), slots[name])
         for name, place in places.items()
         if used[name]
     ]
@@ -103,6 +106,8 @@ def count_buffers(graph: Graph) -> int:
             together = a.first <= b.last and b.first <= a.last
             apart = a.end <= b.begin or b.end <= a.begin
             assert apart or not together, f"{a} and {b} in\n{part.source}"
+            # the machine code relies on it
+            assert apart or a.slot == b.slot, f"{a} and {b} in\n{part.source}"
         assert all(0 <= life.begin <= life.end <= part.arena_bytes for life in buffers)
     return count
 

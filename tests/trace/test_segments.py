@@ -252,6 +252,26 @@ def test_the_report_says_why_a_function_was_traced_anew() -> None:
     f(LARGE)
     branch, shape, state = f.explain().retraces
     assert "a value that it asks for" in branch
-    assert "another structure, shape or dtype" in shape
+    assert "argument x was float32[2], is float32[3]" in shape
     assert "closure variable `scale` was 2.0, is 3.0" in state
     assert "scale" in str(f.explain())
+
+
+def test_the_report_says_which_argument_has_another_value() -> None:
+    def f(x: Any, n: int, mode: str = "a") -> Any:
+        return x * n
+
+    f = jitgrad.compile(f)
+    for x, n in ((LARGE, 2), (LARGE, 3), (LARGE.numpy(), 3), (np.float32(1), 3)):
+        f(x, n)
+    f(x=LARGE, n=3)
+    f(x=LARGE, n=3, mode="b")
+    f(x=LARGE, n=3, mode="c")
+    assert [text.removeprefix("traced anew: ") for text in f.explain().retraces] == [
+        "argument n was 2, is 3",
+        "argument x was float32[2], is array float32[2]",
+        "argument x was array float32[2], is array float32[]",
+        "arguments of another structure",
+        "arguments of another structure",
+        "argument mode was 'b', is 'c'",
+    ]

@@ -1,11 +1,13 @@
 # golden
 from jitgrad.intrinsics.accumulate import accumulate_sum
 from jitgrad.intrinsics.arithmetic import select
+from jitgrad.intrinsics.arrays import disjoint
 from jitgrad.intrinsics.hyperbolic import sigmoid
 from jitgrad.intrinsics.logarithm import softplus
 
 
 def kernel(logits, target, d_sigmoid1, div1, numbers):
+    logits, target, d_sigmoid1 = disjoint(logits, target, d_sigmoid1)
     n0 = logits.shape[0]
     c0 = numbers[0]
     sum1 = 0.0

@@ -1,17 +1,19 @@
 # golden
 from jitgrad.intrinsics.accumulate import accumulate_sum
 from jitgrad.intrinsics.arithmetic import f64, isfinite, select
+from jitgrad.intrinsics.arrays import disjoint
 from jitgrad.intrinsics.memory import block
 
 
 def kernel(logits, x1, x2, target, x3, x4, ct, d_add1, d_mul3, sizes, numbers, arena):
     ct_ = ct[()]
+    logits, x1, x2, target, x3, x4, d_add1, d_mul3 = disjoint(logits, x1, x2, target, x3, x4, d_add1, d_mul3)
     n0 = target.shape[0]
     n1 = target.shape[1]
     n2 = logits.shape[0]
     n3 = logits.shape[1]
     c0 = numbers[0]
-    dlog_p = block(arena, sizes[0], (n1,), f64)
+    dlog_p = block(arena, sizes[0], (n1,), f64, 0)
     # adjoint of functions.py:19  return -(target * log_p).sum(1).mean()
     d_mul2 = (ct_ * -1.0) * c0
     for i in range(n0):

@@ -1,14 +1,16 @@
 # golden
 from jitgrad.intrinsics.accumulate import accumulate_sum
 from jitgrad.intrinsics.arithmetic import f64
+from jitgrad.intrinsics.arrays import disjoint
 from jitgrad.intrinsics.blas import gemm
 from jitgrad.intrinsics.memory import block
 
 
 def kernel(x1, weight, x, ct, d_sum1, d_matmul2, d_matmul1, sizes, arena):
+    x1, weight, x, ct, d_sum1, d_matmul2, d_matmul1 = disjoint(x1, weight, x, ct, d_sum1, d_matmul2, d_matmul1)
     n0 = x1.shape[1]
     n1 = x1.shape[0]
-    dhidden = block(arena, sizes[0], (n1, n0), f64)
+    dhidden = block(arena, sizes[0], (n1, n0), f64, 0)
     for i in range(n0):
         d_sum1[i] = 0.0
     for i in range(n1):

@@ -1,0 +1,202 @@
+"""Arrays of which a kernel knows that they share no memory.
+
+Machine code that may not assume it must load again after every store, and can't compute several
+iterations of a loop at once. Numba's arrays say nothing of it; these do: each belongs to a scope,
+and their elements are loaded and stored with a note that those of other scopes lie elsewhere. An
+index is used as it is: negative ones do not count from the end.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from jitgrad.intrinsics.declare import lowering, typed_by
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# What is beyond shares a scope that nothing is known of.
+_MOST_ARGUMENTS = 24
+_MOST_SLOTS = 40
+_SCOPES = (
+    *(f"argument {n}" for n in range(_MOST_ARGUMENTS)),
+    *(f"slot {n}" for n in range(_MOST_SLOTS)),
+)
+
+
+@functools.cache
+def array_class() -> Any:
+    """Return the class of Numba types; imports Numba."""
+    from numba import types
+    from numba.extending import models, register_model
+
+    class DisjointArray(types.Array):
+        """An array that shares no memory with those of other scopes."""
+
+        def __init__(self, array: Any, scope: str) -> None:
+            self.scope = scope
+            super().__init__(array.dtype, array.ndim, array.layout, readonly=not array.mutable)
+            self.name = f"{self.name} in {scope}"
+
+        @property
+        def key(self) -> Any:
+            """What makes it equal to another type."""
+            return (*super().key, self.scope)
+
+    register_model(DisjointArray)(models.ArrayModel)
+    return DisjointArray
+
+
+def slot_array(array: Any, slot: int) -> Any:
+    """Return the type of an array that lies in a slot of an arena."""
+    return array_class()(array, f"slot {slot}") if slot < _MOST_SLOTS else array
+
+
+def _disjoint_type(*arrays: Any) -> Any:
+    from numba import types
+    from numba.core.typing import signature
+
+    if not all(isinstance(array, types.Array) for array in arrays):
+        return None
+    own = [
+        array_class()(array, f"argument {n}") if n < _MOST_ARGUMENTS else array
+        for n, array in enumerate(arrays)
+    ]
+    return signature(types.Tuple(own), *arrays)
+
+
+@typed_by(_disjoint_type)
+def disjoint(*arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Return the same arrays, of which is known that what is stored in one is in no other.
+
+    Parameters
+    ----------
+    *arrays : array
+        Those that are only read may share memory.
+
+    Returns
+    -------
+    tuple of array
+        In the same order.
+    """
+    return arrays
+
+
+@lowering(disjoint)
+def _disjoint(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.core import cgutils
+    from numba.core.imputils import impl_ret_borrowed
+
+    # one structure under either type
+    packed = cgutils.make_anonymous_struct(builder, arguments)
+    return impl_ret_borrowed(context, builder, signature.return_type, packed)
+
+
+def register_access() -> None:
+    """Tell Numba how elements of these arrays are loaded and stored."""
+    from numba import types
+    from numba.extending import lower_builtin
+
+    array = array_class()
+    for index in (types.Integer, types.BaseTuple):
+        lower_builtin(operator.getitem, array, index)(_load)
+        lower_builtin(operator.setitem, array, index, types.Any)(_store)
+
+
+def _load(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    array_type, index_type = signature.args
+    if not _is_element(array_type, index_type):
+        from numba.np import arrayobj
+
+        if _is_tuple(index_type):
+            return arrayobj.getitem_array_tuple(context, builder, signature, arguments)
+        return arrayobj.getitem_arraynd_intp(context, builder, signature, arguments)
+    pointer = _pointer(context, builder, array_type, index_type, *arguments)
+    model = context.data_model_manager[array_type.dtype]
+    loaded = builder.load(pointer)
+    _annotate(builder, loaded, array_type.scope)
+    return model.from_data(builder, loaded)
+
+
+def _store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    array_type, index_type, value_type = signature.args
+    array, index, value = arguments
+    if not _is_element(array_type, index_type):
+        from numba.np import arrayobj
+
+        return arrayobj.setitem_array(context, builder, signature, arguments)
+    pointer = _pointer(context, builder, array_type, index_type, array, index)
+    model = context.data_model_manager[array_type.dtype]
+    cast = context.cast(builder, value, value_type, array_type.dtype)
+    stored = builder.store(model.as_data(builder, cast), pointer)
+    _annotate(builder, stored, array_type.scope)
+    return context.get_dummy_value()
+
+
+def _is_tuple(index_type: Any) -> bool:
+    from numba import types
+
+    return isinstance(index_type, types.BaseTuple)
+
+
+def _is_element(array_type: Any, index_type: Any) -> bool:
+    """Return whether an index names an element, not a part of the array."""
+    from numba import types
+
+    entries = tuple(index_type) if _is_tuple(index_type) else (index_type,)
+    return len(entries) == array_type.ndim and all(isinstance(e, types.Integer) for e in entries)
+
+
+def _pointer(
+    context: Any, builder: Any, array_type: Any, index_type: Any, array: Any, index: Any
+) -> Any:
+    from numba import types
+    from numba.core import cgutils
+    from numba.np.arrayobj import make_array
+
+    if _is_tuple(index_type):
+        entries = zip(tuple(index_type), cgutils.unpack_tuple(builder, index), strict=True)
+    else:
+        entries = zip((index_type,), (index,), strict=True)
+    indices = [context.cast(builder, value, kind, types.intp) for kind, value in entries]
+    view = make_array(array_type)(context, builder, array)
+    return cgutils.get_item_pointer2(
+        context,
+        builder,
+        data=view.data,
+        shape=cgutils.unpack_tuple(builder, view.shape, array_type.ndim),
+        strides=cgutils.unpack_tuple(builder, view.strides, array_type.ndim),
+        layout=array_type.layout,
+        inds=indices,
+        wraparound=False,
+        boundscheck=False,
+    )
+
+
+# By LLVM module: the notes for each scope, which are the same for all its loads and stores.
+_notes: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = weakref.WeakKeyDictionary()
+
+
+def _annotate(builder: Any, instruction: Any, scope: str) -> None:
+    """Note on a load or store in which scope it is, and in which ones it is not."""
+    notes = _notes.get(builder.module)
+    if notes is None:
+        notes = _notes[builder.module] = _make_notes(builder.module)
+    own, others = notes[scope]
+    instruction.set_metadata("alias.scope", own)
+    instruction.set_metadata("noalias", others)
+
+
+def _make_notes(module: Any) -> dict[str, tuple[Any, Any]]:
+    domain = module.add_metadata(["arrays of a kernel"])
+    nodes = {name: module.add_metadata([name, domain]) for name in _SCOPES}
+    return {
+        scope: (
+            module.add_metadata([node]),
+            module.add_metadata([other for name, other in nodes.items() if name != scope]),
+        )
+        for scope, node in nodes.items()
+    }
