@@ -20,6 +20,7 @@ from jitgrad.codegen.expressions import (
 )
 from jitgrad.codegen.lower import Lowered
 from jitgrad.codegen.nests import (
+    Call,
     Compute,
     Element,
     Extent,
@@ -139,8 +140,8 @@ class KernelEmitter:
                     read[self.storage.root(value)] = None
                 if isinstance(leaf, Compute):
                     self.made_here.add(leaf.statement.out)
-                elif isinstance(leaf, Opaque) and isinstance(leaf.step, MatrixProduct):
-                    self.made_here.add(leaf.step.out.value)
+                elif isinstance(leaf, Call):
+                    self.made_here.add(leaf.step.out)
                 elif isinstance(leaf, Opaque) and isinstance(leaf.step, IntrinsicCall):
                     self.made_here.add(leaf.step.out)
         order = {v: k for k, v in enumerate(self.lowered.graph.inputs)}
@@ -311,6 +312,8 @@ class KernelEmitter:
                 self.compute(item)
             elif isinstance(item, Start):
                 self.start(item)
+            elif isinstance(item, Call):
+                self.matrix_product(item.step)
             else:
                 self.opaque(item)
 
@@ -531,10 +534,7 @@ class KernelEmitter:
 
     def opaque(self, item: Opaque) -> None:
         step = item.step
-        if isinstance(step, MatrixProduct):
-            self.comment(step.node)
-            self.matrix_product(step)
-        elif isinstance(step, IntrinsicCall):
+        if isinstance(step, IntrinsicCall):
             self.comment(step.node)
             arrays = [self.whole(value) for value in (*step.operands, step.out)]
             self.writer.line(f"{step.name}({', '.join([*arrays, *map(str, step.arguments)])})")
@@ -546,28 +546,26 @@ class KernelEmitter:
         return self.names[value]
 
     def matrix_product(self, step: MatrixProduct) -> None:
-        for depth, extent in enumerate(step.stack):
-            size = "1" if extent.size == 1 else self.extent_name(extent)
-            self.writer.line(f"for {_name_of(depth)} in range({size}):")
-            self.writer.depth += 1
+        self.comment(step.node)
         left, right = step.left, step.right
         flags = left.transposed, right.transposed
-        if step.out.transposed:
+        if step.result.transposed:
             # The transpose of a product is that of the transposed factors in the other order.
             left, right, flags = right, left, (not right.transposed, not left.transposed)
-        texts = [self.matrix_text(m) for m in (left, right, step.out)]
+        texts = [self.matrix_text(m) for m in (left, right, step.result)]
         self.writer.line(f"gemm({', '.join(texts)}, {flags[0]}, {flags[1]}, False)")
-        self.writer.depth -= len(step.stack)
 
     def matrix_text(self, matrix: Matrix) -> str:
         """Return the text of one matrix of a stack: a part of an array."""
         loops = [_name_of(depth) for depth in range(matrix.stack)]
         axes = (matrix.rows_axis, matrix.columns_axis)
+        buffer = self.storage.buffers.get(matrix.value)
         entries = [
             self.range_text(entry.constant, matrix.value.shape[axis], matrix.count(axis))
             if axis in axes
             else index_text((entry,), loops, self.offset_parameter, {})[1:-1]
             for axis, entry in enumerate(matrix.index)
+            if buffer is None or axis in buffer.axes
         ]
         while entries and entries[-1] == ":":
             entries.pop()
@@ -613,11 +611,13 @@ def _values_touched(leaf: Item) -> Iterator[Value]:
         yield leaf.statement.out
         for read in leaf.statement.reads():
             yield read.value
+    elif isinstance(leaf, Call):
+        yield leaf.step.out
+        for read in leaf.step.reads():
+            yield read.value
     elif isinstance(leaf, Opaque):
         step = leaf.step
         if isinstance(step, Rename):
             yield step.source
-        elif isinstance(step, MatrixProduct):
-            yield from (step.left.value, step.right.value, step.out.value)
         elif isinstance(step, IntrinsicCall):
             yield from (*step.operands, step.out)

@@ -47,7 +47,7 @@ class ParallelEmitter(KernelEmitter):
     # -- who does what --------------------------------------------------------------------
 
     def body(self, items: list[Item], depth: int) -> None:
-        if depth:
+        if items is not self.part.body:
             super().body(items, depth)
             return
         self.writer.line("enter(team, rank)")
@@ -157,9 +157,7 @@ class ParallelEmitter(KernelEmitter):
         super().body([nest.starts[statement]], 0)
         self.writer.line(f"for {self.part_name} in range({blocks}):")
         self.writer.depth += 1
-        self.update(
-            statement, self.scalar_name(out), f"{self.parts_name(out)}[{self.part_name}]"
-        )
+        self.update(statement, self.scalar_name(out), f"{self.parts_name(out)}[{self.part_name}]")
         self.writer.depth -= 1
         super().finish(statement, 0)
 

@@ -65,12 +65,15 @@ class Lowered:
         The extent of each axis of each value that has a buffer or is an element somewhere.
     buffered : set of Value
         Values that must exist as whole arrays: outputs, and operands of calls.
+    in_memory : set of Value
+        Values that can't be variables: matrices that are multiplied.
     """
 
     graph: Graph
     steps: list[Step] = field(default_factory=list)
     extents: dict[tuple[Value, int], Extent] = field(default_factory=dict)
     buffered: set[Value] = field(default_factory=set)
+    in_memory: set[Value] = field(default_factory=set)
 
     def extent(self, value: Value, axis: int) -> Extent:
         """Return the extent of an axis."""
@@ -417,21 +420,27 @@ class _Lowering:
         if multiplications <= LOOP_PRODUCT_LIMIT or is_vector or not is_floating(out.dtype):
             self.add_loop_product(node)
             return
-        stack = out.ndim - 2
         result = self.product_place(node)
-        factors = [self.matrix(operand, out) for operand in (left, right)]
-        loops = [self.result.extent(out, axis) for axis in range(stack)]
-        self.result.buffered.add(result.value)
-        self.unite_product_extents(result, *factors)
-        self.unite_stack(loops, result)
-        self.result.steps.append(MatrixProduct(node, loops, result, *factors))
+        first, second = (self.matrix(operand, out) for operand in (left, right))
+        axes = [Extent(size) for size in out.shape[:-2] if size != 1]
+        self.unite_product_extents(result, first, second)
+        product = MatrixProduct(node, axes, result, first, second)
+        self.unite_stack(product)
+        self.result.in_memory.update((result.value, first.value, second.value))
+        self.result.steps.append(product)
+
+    def stack_of(self, out: Value) -> tuple[Affine, ...]:
+        """Return the index that the loops over the stack of a product make, with rows, columns."""
+        axes, lead = self.loops_of_shape(out.shape[:-2])
+        return (*lead, Affine.index(len(axes)), Affine.index(len(axes) + 1))
 
     def product_place(self, node: Node) -> Matrix:
         """Return where a product is written: where its only reader wants it, if BLAS can do so."""
         out = node.outputs[0]
         shape = (out.shape[-2], out.shape[-1])
-        own = tuple(map(Affine.index, range(out.ndim)))
-        plain = Matrix(out, own, out.ndim - 2, shape)
+        own = self.stack_of(out)
+        stack = sum(size != 1 for size in out.shape[:-2])
+        plain = Matrix(out, own, stack, shape)
         readers = self.readers.get(out, [])
         if len(readers) != 1 or not isinstance(readers[0].primitive.lowering, IndexMap):
             return plain
@@ -447,8 +456,8 @@ class _Lowering:
         for number, entry in enumerate(index):
             if entry.bare_index is None:
                 return plain
-            places[entry.bare_index] = Affine.index(number)
-        turned = Matrix(moved, tuple(places), out.ndim - 2, shape)
+            places[entry.bare_index] = own[number]
+        turned = Matrix(moved, tuple(places), stack, shape)
         if not turned.fits_blas:
             return plain
         self.placed.add(moved)
@@ -465,12 +474,15 @@ class _Lowering:
             if a.is_whole(a_axis) and b.is_whole(b_axis):
                 self.result.extent(a.value, a_axis).unite(self.result.extent(b.value, b_axis))
 
-    def unite_stack(self, loops: list[Extent], out: Matrix) -> None:
-        """Note that the loops over the stack run over axes of the product's array."""
-        for axis, entry in enumerate(out.index):
-            number = entry.bare_index
-            if number is not None and number < out.stack:
-                loops[number].root().unite(self.result.extent(out.value, axis))
+    def unite_stack(self, product: MatrixProduct) -> None:
+        """Note which axes of the arrays the loops over the stack run over."""
+        for matrix in (product.result, product.left, product.right):
+            for axis, entry in enumerate(matrix.index):
+                number = entry.bare_index
+                if number is None or number >= matrix.stack:
+                    continue
+                if matrix.value.shape[axis] == product.axes[number].size:
+                    product.axes[number].root().unite(self.result.extent(matrix.value, axis))
 
     def add_loop_product(self, node: Node) -> None:
         """Add a product as a statement over rows, columns and the contracted axis.
@@ -506,22 +518,23 @@ class _Lowering:
     def matrix(self, operand: Operand, like: Value) -> Matrix:
         """Return where a factor of the product `like` lies, a copy of it where BLAS needs one."""
         assert isinstance(operand, Value)
-        stack = like.ndim - 2
-        lead = [Affine.index(stack - operand.ndim + 2 + n) for n in range(operand.ndim - 2)]
-        lead = [Affine() if operand.shape[n] == 1 else entry for n, entry in enumerate(lead)]
-        index = (*lead, Affine.index(stack), Affine.index(stack + 1))
+        own = self.stack_of(like)
+        stack = sum(size != 1 for size in like.shape[:-2])
+        lead = own[like.ndim - operand.ndim : -2]
+        lead = tuple(
+            [Affine() if size == 1 else i for size, i in zip(operand.shape, lead, strict=False)]
+        )
+        index = (*lead, *own[-2:])
         shape = (operand.shape[-2], operand.shape[-1])
         if operand.dtype == like.dtype:
             element = self.element(operand, index)
             if isinstance(element, Read) and self.is_row_major(element.value):
                 found = Matrix(element.value, element.index, stack, shape)  # type: ignore[arg-type]
                 if found.fits_blas:
-                    self.result.buffered.add(element.value)
                     return found
             buffer = self.whole(operand, row_major=True)
         else:
             buffer = self.copy(operand, like)
-        self.result.buffered.add(buffer)
         return Matrix(buffer, index, stack, shape)
 
     # -- whole buffers --------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from jitgrad.core.affine import Affine
 from jitgrad.core.primitive import Accumulation, Template
@@ -206,25 +207,45 @@ class Matrix:
 
 @dataclass(eq=False, slots=True)
 class MatrixProduct:
-    """A call of BLAS, perhaps in loops over stacked matrices.
+    """A call of BLAS, in loops over stacked matrices if they are.
 
     Parameters
     ----------
     node : Node
         Where it comes from.
-    stack : list of Extent
+    axes : list of Extent
         The loops over the stack.
-    out : Matrix
+    result : Matrix
         Where the product goes.
     left, right : Matrix
         The factors.
     """
 
     node: Node
-    stack: list[Extent]
-    out: Matrix
+    axes: list[Extent]
+    result: Matrix
     left: Matrix
     right: Matrix
+
+    # As of `Statement`: each iteration writes the whole of a matrix that no other one touches.
+    reduced: ClassVar[frozenset[int]] = frozenset()
+    whole: ClassVar[bool] = True
+    after_others: ClassVar[bool] = False
+
+    @property
+    def out(self) -> Value:
+        """The array that the product is written to."""
+        return self.result.value
+
+    @property
+    def out_index(self) -> tuple[Affine, ...]:
+        """Which of its elements, as of `Matrix`."""
+        return self.result.index
+
+    def reads(self) -> Iterator[Read]:
+        """Return the elements that are read, as of `Matrix`."""
+        for matrix in (self.left, self.right):
+            yield Read(matrix.value, matrix.index)
 
 
 @dataclass(eq=False, slots=True)
@@ -322,9 +343,17 @@ class Start:
 
 @dataclass(eq=False, slots=True)
 class Opaque:
-    """A step that takes whole buffers: a matrix product, another call, a renaming."""
+    """A step that takes whole buffers: a renaming, a call of a routine or of NumPy."""
 
-    step: MatrixProduct | IntrinsicCall | Rename | ExternalCall
+    step: IntrinsicCall | Rename | ExternalCall
 
 
-Item = Loop | Compute | Start | Opaque
+@dataclass(eq=False, slots=True)
+class Call:
+    """A matrix product, in the loops over its stack."""
+
+    step: MatrixProduct
+    loops: tuple[Loop, ...]
+
+
+Item = Loop | Compute | Start | Call | Opaque

@@ -44,7 +44,7 @@ def recompute_out_of_step(lowered: Lowered) -> Lowered:
 
 def needed_steps(lowered: Lowered) -> list[Step]:
     """Return the steps that an array that must exist depends on, in order."""
-    wanted = set(lowered.buffered)
+    wanted = lowered.buffered | lowered.in_memory
     kept: list[Step] = []
     for step in reversed(lowered.steps):
         if isinstance(step, Statement):
@@ -83,7 +83,7 @@ class _Recomputation:
         """Return whether a cheap value without memory is read at an index that isn't its own."""
         value = read.value
         maker = self.made_by.get(value)
-        if maker is None or value in self.lowered.buffered:
+        if maker is None or value in self.lowered.buffered | self.lowered.in_memory:
             return False
         assert isinstance(maker.form, Template)
         if maker.form.cost > _CHEAP or any(True for _ in maker.lookups()):

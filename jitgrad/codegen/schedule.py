@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from jitgrad.codegen.lower import Lowered
 from jitgrad.codegen.nests import (
+    Call,
     Compute,
     ExternalCall,
-    IntrinsicCall,
     Item,
     Loop,
+    MatrixProduct,
     Opaque,
     Rename,
     Start,
@@ -28,6 +29,8 @@ from jitgrad.ir.graph import Value
 
 # How many of the latest items of a body are looked at for loops to share; keeps scheduling linear.
 _WINDOW = 48
+
+Placed = Statement | MatrixProduct
 
 
 @dataclass(eq=False, slots=True)
@@ -63,14 +66,14 @@ def schedule(lowered: Lowered) -> Schedule:
     """Return the loop tree that computes all steps."""
     scheduler = _Scheduler(lowered)
     for step in lowered.steps:
-        if isinstance(step, Statement):
+        if isinstance(step, (Statement, MatrixProduct)):
             scheduler.place(step)
         else:
             scheduler.place_opaque(Opaque(step))
     return scheduler.result
 
 
-def definition_of(statement: Statement, around: tuple[Loop, ...]) -> Definition:
+def definition_of(statement: Placed, around: tuple[Loop, ...]) -> Definition:
     """Return where a statement that stands inside the loops `around` makes its value."""
     if not statement.whole:
         # Made by several statements: complete only where all loops have ended.
@@ -81,7 +84,7 @@ def definition_of(statement: Statement, around: tuple[Loop, ...]) -> Definition:
         outermost = own[min(statement.reduced)]
         complete = around[: around.index(outermost.inside or outermost)]
     axis_loops = tuple(
-        own[number] if (number := index.bare_index) is not None else None
+        own[number] if (number := index.bare_index) is not None and number < len(own) else None
         for index in statement.out_index
     )
     return Definition(complete, around, axis_loops)
@@ -98,7 +101,7 @@ class _Scheduler:
 
     # -- placing --------------------------------------------------------------------------
 
-    def place(self, statement: Statement) -> None:
+    def place(self, statement: Placed) -> None:
         body = self.result.body
         loops: list[Loop] = []
         owner: Loop | None = None
@@ -120,15 +123,17 @@ class _Scheduler:
         loops.extend(remaining)
         self.insert(statement, loops, loops[-1].body, 0)
 
-    def insert(
-        self, statement: Statement, loops: list[Loop], body: list[Item], position: int
-    ) -> None:
+    def insert(self, statement: Placed, loops: list[Loop], body: list[Item], position: int) -> None:
         around = tuple(loops)
-        item = Compute(statement, around)
+        item: Item
+        if isinstance(statement, MatrixProduct):
+            item = Call(statement, around)
+        else:
+            item = Compute(statement, around)
         body.insert(position, item)
         out = statement.out
         definition = definition_of(statement, around)
-        if statement.reduced:
+        if isinstance(statement, Statement) and statement.reduced:
             self.insert_start(statement, loops, min(statement.reduced))
         self.result.loops_of[out] = definition
         for depth, loop in enumerate(around):
@@ -167,10 +172,8 @@ class _Scheduler:
             self.renamed[step.out] = step.source
         elif isinstance(step, ExternalCall):
             reads, made = [o for o in step.operands if isinstance(o, Value)], step.node.outputs
-        elif isinstance(step, IntrinsicCall):
-            reads, made = list(step.operands), (step.out,)
         else:
-            reads, made = [step.left.value, step.right.value], (step.out.value,)
+            reads, made = list(step.operands), (step.out,)
         body = self.result.body
         position = self.position_after(reads, None, body)
         if isinstance(step, ExternalCall):
@@ -184,7 +187,7 @@ class _Scheduler:
 
     # -- choosing -------------------------------------------------------------------------
 
-    def after_dependencies(self, statement: Statement, owner: Loop | None, body: list[Item]) -> int:
+    def after_dependencies(self, statement: Placed, owner: Loop | None, body: list[Item]) -> int:
         needed = [read.value for read in statement.reads()]
         if statement.after_others:
             needed.append(statement.out)
@@ -199,7 +202,7 @@ class _Scheduler:
         return position
 
     def best_loop(
-        self, statement: Statement, loops: list[Loop], body: list[Item], first: int
+        self, statement: Placed, loops: list[Loop], body: list[Item], first: int
     ) -> Loop | None:
         """Return the loop of `body` to share as the statement's next one, or None.
 
@@ -222,7 +225,7 @@ class _Scheduler:
                 best, best_score = item, (depth, kin)
         return best
 
-    def shared_depth(self, statement: Statement, loops: list[Loop], owner: Loop) -> int:
+    def shared_depth(self, statement: Placed, loops: list[Loop], owner: Loop) -> int:
         if len(loops) == len(statement.axes):
             return 1
         first = self.after_dependencies(statement, owner, owner.body)
@@ -232,7 +235,7 @@ class _Scheduler:
                 deepest = max(deepest, self.shared_depth(statement, [*loops, item], item))
         return 1 + deepest
 
-    def can_share(self, statement: Statement, loops: list[Loop], loop: Loop) -> bool:
+    def can_share(self, statement: Placed, loops: list[Loop], loop: Loop) -> bool:
         """Return whether `loop` can be the statement's loop number ``len(loops)``."""
         number = len(loops)
         if loop.extent.root() is not statement.axes[number].root():
@@ -253,7 +256,7 @@ class _Scheduler:
                 return False
         return True
 
-    def has_kin(self, statement: Statement, loop: Loop) -> bool:
+    def has_kin(self, statement: Placed, loop: Loop) -> bool:
         """Return whether something inside `loop` makes or reads what the statement reads."""
         for read in statement.reads():
             definition = self.result.loops_of.get(read.value)

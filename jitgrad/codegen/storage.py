@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from jitgrad.codegen.lower import Lowered
 from jitgrad.codegen.nests import (
+    Call,
     Compute,
     Extent,
     ExternalCall,
     IntrinsicCall,
     Item,
     Loop,
-    MatrixProduct,
     Opaque,
     Rename,
     Start,
@@ -177,6 +177,11 @@ def _note(
             made[out] = _Use(part, started.get(out, item), leaf.loops, item)
         for read in leaf.statement.reads():
             used.setdefault(read.value, []).append(here)
+    elif isinstance(leaf, Call):
+        here = _Use(part, item, leaf.loops)
+        made[leaf.step.out] = here
+        for read in leaf.step.reads():
+            used.setdefault(read.value, []).append(here)
     elif isinstance(leaf, Opaque):
         here = _Use(part, item, ())
         step = leaf.step
@@ -184,10 +189,6 @@ def _note(
             storage.roots[step.out] = step.source
             made[step.out] = here
             used.setdefault(step.source, []).append(here)
-        elif isinstance(step, MatrixProduct):
-            made[step.out.value] = here
-            for value in (step.left.value, step.right.value):
-                used.setdefault(value, []).append(here)
         elif isinstance(step, IntrinsicCall):
             made[step.out] = here
             for value in step.operands:
@@ -214,7 +215,9 @@ def _choose_buffers(
         definition = schedule.loops_of[value]
         inside = definition.around[len(definition.complete_in) :]
         has_own_axes = any(loop in definition.axis_loops for loop in inside)
-        if not has_own_axes and all(_covers(definition.complete_in, use.loops) for use in uses):
+        is_matrix = value in lowered.in_memory
+        is_scalar = not has_own_axes and not is_matrix
+        if is_scalar and all(_covers(definition.complete_in, use.loops) for use in uses):
             continue
         common = definition.complete_in
         for use in uses:
@@ -223,7 +226,7 @@ def _choose_buffers(
             axis
             for axis, loop in enumerate(definition.axis_loops)
             # without axes of size 1, behind which the compiler could not see that rows adjoin
-            if value.shape[axis] != 1 and (loop is None or loop not in common)
+            if (is_matrix or value.shape[axis] != 1) and (loop is None or loop not in common)
         )
         storage.buffers[value] = Buffer(value, axes)
 

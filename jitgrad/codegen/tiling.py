@@ -8,7 +8,7 @@ they are read for the second time.
 
 from __future__ import annotations
 
-from jitgrad.codegen.nests import Compute, Item, Loop, Start, Statement
+from jitgrad.codegen.nests import Call, Compute, Item, Loop, Start, Statement
 from jitgrad.codegen.schedule import Schedule, definition_of
 from jitgrad.codegen.storage import leaves
 from jitgrad.core.primitive import Template
@@ -46,7 +46,8 @@ def _groups(loop: Loop) -> list[list[Item]]:
 
     Groups with loops inside and groups of costly scalars take turns; none if all is one group.
     """
-    if loop.extent.size < _FEWEST_ROWS or not _has_short_rows(loop):
+    has_calls = any(isinstance(leaf, Call) for leaf in leaves(loop))
+    if has_calls or loop.extent.size < _FEWEST_ROWS or not _has_short_rows(loop):
         return []
     stages = _stages(loop)
     groups: list[list[Item]] = []
@@ -160,3 +161,7 @@ def _define_items(schedule: Schedule, items: list[Item], around: tuple[Loop, ...
                 schedule.readers.setdefault(read.value, []).append(around)
         elif isinstance(item, Start):
             item.loops = around
+        elif isinstance(item, Call):
+            schedule.loops_of[item.step.out] = definition_of(item.step, around)
+            for read in item.step.reads():
+                schedule.readers.setdefault(read.value, []).append(around)
