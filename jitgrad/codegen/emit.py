@@ -97,6 +97,7 @@ class KernelEmitter:
     # -- the function ---------------------------------------------------------------------
 
     def run(self) -> KernelText:
+        """Return the text of the kernel."""
         self.note_uses()
         self.body(self.part.body, 0)
         # After the body, which finds out which sizes and buffers it needs.
@@ -140,9 +141,9 @@ class KernelEmitter:
                     read[self.storage.root(value)] = None
                 if isinstance(leaf, Compute):
                     self.made_here.add(leaf.statement.out)
-                elif isinstance(leaf, Call):
-                    self.made_here.add(leaf.step.out)
-                elif isinstance(leaf, Opaque) and isinstance(leaf.step, IntrinsicCall):
+                elif isinstance(leaf, Call) or (
+                    isinstance(leaf, Opaque) and isinstance(leaf.step, IntrinsicCall)
+                ):
                     self.made_here.add(leaf.step.out)
         order = {v: k for k, v in enumerate(self.lowered.graph.inputs)}
         outside = [v for v in read if v not in self.made_here]
@@ -151,6 +152,7 @@ class KernelEmitter:
         return outside + written
 
     def argument_prologue(self) -> list[str]:
+        """Return the lines that name what the arguments hold."""
         lines = [
             f"{self.scalar_name(v)} = {self.names[v]}[()]"
             for v in self.arguments
@@ -167,6 +169,7 @@ class KernelEmitter:
         return lines + self.offset_names
 
     def extent_source(self, extent: Extent) -> str:
+        """Return the text of where the size of an axis is found."""
         for value in self.arguments:
             for axis in range(value.ndim):
                 if self.lowered.extent(value, axis) is extent:
@@ -174,6 +177,7 @@ class KernelEmitter:
         return self.size_parameter(extent.size)
 
     def size_parameter(self, number: int) -> str:
+        """Return the text of a number that kernels are given in ``sizes``."""
         self.sizes.append(number)
         return f"sizes[{len(self.sizes) - 1}]"
 
@@ -190,6 +194,7 @@ class KernelEmitter:
         return self.number_names.setdefault((place, dtype), name)
 
     def extent_name(self, extent: Extent) -> str:
+        """Return the variable that holds the size of an axis."""
         root = extent.root()
         if root not in self.extent_names:
             self.extent_names[root] = f"n{len(self.extent_names)}"
@@ -242,6 +247,7 @@ class KernelEmitter:
             self.prologue.append(line)
 
     def shape_text(self, value: Value, axes: tuple[int, ...]) -> str:
+        """Return the text of the shape that these axes of `value` make."""
         parts = [
             "1" if value.shape[axis] == 1 else self.extent_name(self.lowered.extent(value, axis))
             for axis in axes
@@ -290,6 +296,7 @@ class KernelEmitter:
     # -- statements -----------------------------------------------------------------------
 
     def note_uses(self) -> None:
+        """Note which statement makes each value, and how often values are read."""
         self.statement_of = {s.out: s for s in self.statements}
         self.register_uses: dict[Value, int] = {}
         for statement in self.statements:
@@ -305,6 +312,7 @@ class KernelEmitter:
                         self.summed_by_rows.setdefault(leaf.loops[-1], []).append(leaf)
 
     def body(self, items: list[Item], depth: int) -> None:
+        """Write items one after the other, inside `depth` loops."""
         for item in items:
             if isinstance(item, Loop):
                 self.loop(item, depth)
@@ -318,6 +326,7 @@ class KernelEmitter:
                 self.opaque(item)
 
     def loop(self, loop: Loop, depth: int) -> None:
+        """Write a loop with all that is inside."""
         name = _name_of(depth)
         rows = self.summed_by_rows.get(loop, ())
         for item in rows:
@@ -380,10 +389,12 @@ class KernelEmitter:
                 self.looked_up[entry] = name
 
     def failure_number(self, node: Node, axis: int, size: int) -> int:
+        """Return the number by which a kernel tells of an index out of range."""
         self.failures.append(Failure(node, axis, size))
         return len(self.failures)
 
     def compute(self, item: Compute) -> None:
+        """Write what a statement computes."""
         statement = item.statement
         if any(True for _ in statement.lookups()):
             self.comment(statement.node)
@@ -450,12 +461,14 @@ class KernelEmitter:
         return buffer is not None and buffer.offset >= 0
 
     def template_dtype(self, statement: Statement, form: Template) -> DType:
+        """Return the dtype in which a template computes."""
         node = statement.node
         if node is None or form.text == "{x}":
             return statement.out.dtype
         return computing_dtype(form, node.primitive.inputs, list(node.specs), statement.out.spec)
 
     def template(self, item: Compute, form: Template) -> str:
+        """Return the text of what a template computes."""
         statement = item.statement
         dtype = self.template_dtype(statement, form)
         fields = {}
@@ -471,6 +484,7 @@ class KernelEmitter:
         return text
 
     def accumulate(self, item: Compute) -> None:
+        """Write how an element is added to an accumulator."""
         statement = item.statement
         out = statement.out
         texts = [self.element_text(e, item.loops, out.dtype) for e in statement.elements]
@@ -518,6 +532,7 @@ class KernelEmitter:
         return literal(statement.form.identity(dtype), dtype)
 
     def start(self, item: Start) -> None:
+        """Write an accumulator's first value."""
         statement = item.statement
         out = statement.out
         first = self.identity_text(statement)
@@ -533,6 +548,7 @@ class KernelEmitter:
     # -- whole buffers --------------------------------------------------------------------
 
     def opaque(self, item: Opaque) -> None:
+        """Write a step that takes whole arrays."""
         step = item.step
         if isinstance(step, IntrinsicCall):
             self.comment(step.node)
@@ -540,12 +556,14 @@ class KernelEmitter:
             self.writer.line(f"{step.name}({', '.join([*arrays, *map(str, step.arguments)])})")
 
     def whole(self, value: Value) -> str:
+        """Return the name of the array that holds `value`."""
         buffer = self.storage.buffers.get(value)
         if buffer is not None:
             self.need_buffer(buffer)
         return self.names[value]
 
     def matrix_product(self, step: MatrixProduct) -> None:
+        """Write a product as calls of BLAS."""
         self.comment(step.node)
         left, right = step.left, step.right
         flags = left.transposed, right.transposed
@@ -564,8 +582,8 @@ class KernelEmitter:
             self.range_text(entry.constant, matrix.value.shape[axis], matrix.count(axis))
             if axis in axes
             else index_text((entry,), loops, self.offset_parameter, {})[1:-1]
-            for axis, entry in enumerate(matrix.index)
-            if buffer is None or axis in buffer.axes
+            for axis in (buffer.axes if buffer is not None else range(matrix.value.ndim))
+            for entry in matrix.index[axis : axis + 1]
         ]
         while entries and entries[-1] == ":":
             entries.pop()

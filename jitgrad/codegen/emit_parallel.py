@@ -39,14 +39,17 @@ class ParallelEmitter(KernelEmitter):
         return text
 
     def team_parameters(self) -> list[str]:
+        """Return the names of the arguments that make threads a team."""
         return _TEAM
 
     def arena_bytes(self) -> int:
+        """Return the size of the part of the arena that all threads use."""
         return self.plan.shared_bytes
 
     # -- who does what --------------------------------------------------------------------
 
     def body(self, items: list[Item], depth: int) -> None:
+        """Write items; those of the whole kernel each for the threads that do them."""
         if items is not self.part.body:
             super().body(items, depth)
             return
@@ -68,6 +71,7 @@ class ParallelEmitter(KernelEmitter):
         self.writer.line("leave(team, rank)")
 
     def reads_results(self, statement: Statement) -> bool:
+        """Return whether a statement reads memory that this kernel writes."""
         made = (read.value for read in statement.reads())
         return any(self.storage.root(v) in self.storage.buffers for v in made)
 
@@ -86,6 +90,7 @@ class ParallelEmitter(KernelEmitter):
             self.meet()
 
     def end_of_leading(self) -> None:
+        """End what the first thread alone does."""
         if self.leading:
             self.writer.depth -= 1
             self.leading = False
@@ -104,6 +109,7 @@ class ParallelEmitter(KernelEmitter):
     # -- nests in blocks ------------------------------------------------------------------
 
     def blocks(self, nest: Nest) -> None:
+        """Write a nest that runs in blocks, and how their partial results are combined."""
         self.end_of_leading()
         self.meet()
         part, blocks = self.part_name, self.unused_name(f"parts{self.nests_written}")
@@ -153,6 +159,7 @@ class ParallelEmitter(KernelEmitter):
         self.writer.depth = depth
 
     def combine_scalars(self, statement: Statement, nest: Nest, blocks: str) -> None:
+        """Write how a number is combined from those of the blocks."""
         out = statement.out
         super().body([nest.starts[statement]], 0)
         self.writer.line(f"for {self.part_name} in range({blocks}):")
@@ -162,6 +169,7 @@ class ParallelEmitter(KernelEmitter):
         super().finish(statement, 0)
 
     def combine_arrays(self, statement: Statement, nest: Nest, blocks: str) -> None:
+        """Write how an array is combined from those of the blocks."""
         self.lead()
         if statement in nest.starts:
             super().body([nest.starts[statement]], 0)
@@ -187,11 +195,13 @@ class ParallelEmitter(KernelEmitter):
     # -- names ----------------------------------------------------------------------------
 
     def loop_bounds(self, loop: Loop) -> tuple[str, str]:
+        """Return the text of the first index of a loop, and of where it ends."""
         if self.nest is None or self.nest.loop not in (loop, loop.inside):
             return super().loop_bounds(loop)
         return self.first_name, self.end_name
 
     def offset_text(self, buffer: Buffer) -> str:
+        """Return the text of where a buffer begins in the arena."""
         own = self.plan.own.get(buffer.value)
         if own is None:
             return super().offset_text(buffer)
@@ -199,6 +209,7 @@ class ParallelEmitter(KernelEmitter):
         return f"{offset} + rank * {self.size_parameter(self.plan.thread_bytes)}"
 
     def buffer_text(self, value: Value, index: tuple[IndexEntry, ...], loops: list[str]) -> str:
+        """Return the text of an element, that of the block in place of a total."""
         text = super().buffer_text(value, index, loops)
         if self.nest is None or all(value is not s.out for s in self.nest.sums):
             return text
@@ -210,9 +221,11 @@ class ParallelEmitter(KernelEmitter):
         return f"{self.parts_name(value)}[{self.part_name}, {index}]"
 
     def parts_name(self, value: Value) -> str:
+        """Return the name of the array of partial results."""
         return self.unused_name(f"{self.names[value]}_parts")
 
     def finish(self, statement: Statement, depth: int) -> None:
+        """Store a finished accumulator, as a partial result inside a block."""
         if self.nest is None or statement not in self.nest.sums:
             super().finish(statement, depth)
         elif self.is_scalar(statement.out):

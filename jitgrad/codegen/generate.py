@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from jitgrad.codegen.emit import KernelEmitter
 from jitgrad.codegen.emit_parallel import ParallelEmitter
+from jitgrad.codegen.loop_order import stacks_first
 from jitgrad.codegen.lower import Lowered, lower
 from jitgrad.codegen.nests import ExternalCall, Statement
 from jitgrad.codegen.parallel import plan_threads
@@ -56,7 +57,7 @@ class ProgramText:
 
 def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
     """Return the generated text of `graph`; see `lower` for `contiguous`."""
-    lowered = recompute_out_of_step(lower(graph, contiguous))
+    lowered = stacks_first(recompute_out_of_step(lower(graph, contiguous)))
     tree = run_in_strips(schedule(lowered))
     storage = plan(lowered, tree)
     intrinsics = {record.name for record in all_intrinsics()}

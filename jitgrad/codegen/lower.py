@@ -7,7 +7,7 @@ input at another index.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from jitgrad.codegen.nests import (
     Element,
@@ -67,6 +67,8 @@ class Lowered:
         Values that must exist as whole arrays: outputs, and operands of calls.
     in_memory : set of Value
         Values that can't be variables: matrices that are multiplied.
+    stacked : dict
+        For arrays of matrices and what is computed with them, the axes that number the matrices.
     """
 
     graph: Graph
@@ -74,6 +76,7 @@ class Lowered:
     extents: dict[tuple[Value, int], Extent] = field(default_factory=dict)
     buffered: set[Value] = field(default_factory=set)
     in_memory: set[Value] = field(default_factory=set)
+    stacked: dict[Value, tuple[int, ...]] = field(default_factory=dict)
 
     def extent(self, value: Value, axis: int) -> Extent:
         """Return the extent of an axis."""
@@ -593,22 +596,4 @@ def _along_memory(statement: Statement, element: Element) -> Statement:
     order = [n for n in range(last + 1) if n != number] + [number]
     # The contracted loop goes to where it is in the array's order of axes.
     order.insert(number, order.pop(order.index(last)))
-    places = [Affine()] * (last + 1)
-    for place, n in enumerate(order):
-        places[n] = Affine.index(place)
-    moved = tuple(places)
-
-    def renumbered(index: tuple[IndexEntry, ...]) -> tuple[IndexEntry, ...]:
-        return tuple([e.substitute(moved) for e in index])  # type: ignore[union-attr]
-
-    return replace(
-        statement,
-        axes=[statement.axes[n] for n in order],
-        out_index=renumbered(statement.out_index),
-        elements=tuple(
-            [
-                Read(e.value, renumbered(e.index)) if isinstance(e, Read) else e
-                for e in statement.elements
-            ]
-        ),
-    )
+    return statement.in_order(order)

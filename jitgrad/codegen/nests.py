@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from jitgrad.core.affine import Affine
@@ -134,6 +134,30 @@ class Statement:
                 yield element
         for lookup in self.lookups():
             yield Read(lookup.value, lookup.index)
+
+    def in_order(self, order: list[int]) -> Statement:
+        """Return this statement with its loops in another order, given by their numbers so far."""
+        places = [Affine()] * len(order)
+        for place, number in enumerate(order):
+            places[number] = Affine.index(place)
+        moved = tuple(places)
+
+        def renumbered(entry: IndexEntry) -> IndexEntry:
+            if isinstance(entry, Lookup):
+                return Lookup(entry.value, tuple([e.substitute(moved) for e in entry.index]))
+            return entry.substitute(moved)
+
+        return replace(
+            self,
+            axes=[self.axes[number] for number in order],
+            out_index=tuple(map(renumbered, self.out_index)),
+            elements=tuple(
+                [
+                    Read(e.value, tuple(map(renumbered, e.index))) if isinstance(e, Read) else e
+                    for e in self.elements
+                ]
+            ),
+        )
 
     def lookups(self) -> Iterator[Lookup]:
         """Return the indices that are elements of arrays."""

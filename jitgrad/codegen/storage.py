@@ -64,7 +64,7 @@ class Buffer:
     value : Value
         Whose elements it holds.
     axes : tuple of int
-        Which of the value's axes it has; all of them for a whole array.
+        Which of the value's axes it has, in its own order; all of them for a whole array.
     offset : int
         Where it begins in the arena, in bytes; -1 if it is an array of its own.
     slot : int
@@ -228,6 +228,9 @@ def _choose_buffers(
             # without axes of size 1, behind which the compiler could not see that rows adjoin
             if (is_matrix or value.shape[axis] != 1) and (loop is None or loop not in common)
         )
+        # a matrix of a stack is all in one place
+        stack = lowered.stacked.get(value, ())
+        axes = (*[a for a in stack if a in axes], *[a for a in axes if a not in stack])
         storage.buffers[value] = Buffer(value, axes)
 
 

@@ -16,7 +16,7 @@ from jitgrad.ir.interpret import interpret
 from jitgrad.runtime.program import USUAL_LAYOUT, Program, make_program
 from jitgrad.transforms.simplify import simplify
 from tests.codegen.blocks import in_blocks
-from tests.codegen.functions import FUNCTIONS, arguments
+from tests.codegen.functions import FUNCTIONS
 from tests.codegen.graphs import graph_of
 from tests.codegen.plain import plain_program, source_of
 from tests.codegen.test_emit import halves

@@ -40,6 +40,14 @@ def _one_row(x: Any) -> Any:
     return x.reshape(N, 1, 144).permute(1, 0, 2)[:, :, 5:] @ x[:5].reshape(-1)[:139].reshape(139, 1)
 
 
+def _mixture(x: Any) -> Any:
+    # a matrix for each component, as in the log-density of a Gaussian mixture
+    factors = x[:12].reshape(3, 12, 12)
+    centred = x[:, None, :12] - x[None, :3, 12:24]
+    whitened = jg.einsum("kij,nkj->nki", factors, centred)
+    return jg.logsumexp(-0.5 * (whitened * whitened).sum(2), 1)
+
+
 CASES: list[tuple[Callable[[Any], Any], tuple[int, ...], bool]] = [
     (_heads, (2 * N, 3 * H * D), True),
     (_block, (22, 20), True),
@@ -47,6 +55,7 @@ CASES: list[tuple[Callable[[Any], Any], tuple[int, ...], bool]] = [
     (_stacked_weight, (N, 144), True),
     (_transposed_twice, (30, 20), True),
     (_one_row, (N, 144), False),
+    (_mixture, (40, 36), True),
 ]
 
 
@@ -75,3 +84,18 @@ def test_attention_heads_are_not_copied() -> None:
     assert code.count("gemm(") == 2
     # one nest for both and what is between them; no other moves elements
     assert code.count("for ") == 4
+
+
+def test_what_is_done_with_a_stack_of_matrices_stands_in_one_loop_over_it() -> None:
+    def f(factors: Any, mean: Any, x: Any) -> Any:
+        whitened = jg.einsum("kij,nkj->nki", factors, x[:, None] - mean)
+        return jg.logsumexp(-0.5 * (whitened * whitened).sum(2), 1)
+
+    source = jg.compile(f).source(np.ones((3, 12, 12)), np.ones((3, 12)), np.ones((40, 12)))
+    code = [line for line in source.splitlines() if "#" not in line]
+    (product,) = [n for n, line in enumerate(code) if "gemm(" in line]
+    before = max(n for n in range(product) if code[n].startswith("    for "))
+    after = min(n for n in range(product, len(code)) if code[n].startswith("    for "))
+    nest = "\n".join(code[before:after])
+    assert " - mean[" in nest
+    assert "accumulate_sum(" in nest
