@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, lowering, typed_by
+from jitgrad.intrinsics.structure import ArrayFields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,14 +72,11 @@ def gemm(
 
 @lowering(gemm)
 def _gemm(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    from numba.core import cgutils
-
     call = _BlasCall(context, builder, signature.args[0].dtype)
-    a, b, out = (call.array(t, v) for t, v in zip(signature.args, arguments[:3], strict=False))
+    a, b, out = (call.array(value) for value in arguments[:3])
     transpose_a, transpose_b, accumulate = arguments[3:]
-    rows, columns = cgutils.unpack_tuple(builder, out.shape)
-    a_shape = cgutils.unpack_tuple(builder, a.shape)
-    b_shape = cgutils.unpack_tuple(builder, b.shape)
+    rows, columns = out.shape
+    a_shape, b_shape = a.shape, b.shape
     inner = builder.select(transpose_a, a_shape[0], a_shape[1])
     # BLAS counts by columns, so what it sees are the transposes: out' = op(b)' @ op(a)'
     call.emit(
@@ -142,9 +140,9 @@ def _gemv(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     from numba.core import cgutils
 
     call = _BlasCall(context, builder, signature.args[0].dtype)
-    a, x, out = (call.array(t, v) for t, v in zip(signature.args, arguments[:3], strict=False))
+    a, x, out = (call.array(value) for value in arguments[:3])
     transpose_a, accumulate = arguments[3:]
-    rows, columns = cgutils.unpack_tuple(builder, a.shape)
+    rows, columns = a.shape
     inner, outer = (
         builder.select(transpose_a, first, second)
         for first, second in ((rows, columns), (columns, rows))
@@ -204,9 +202,9 @@ def _dot(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     from numba.core import cgutils
 
     call = _BlasCall(context, builder, signature.return_type)
-    x, y = (call.array(t, v) for t, v in zip(signature.args, arguments, strict=True))
+    x, y = (call.array(value) for value in arguments)
     result = cgutils.alloca_once(builder, context.get_value_type(signature.return_type))
-    length = cgutils.unpack_tuple(builder, x.shape)[0]
+    length = x.shape[0]
     call.emit("numba_xxdot", "cippp", call.character("\0"), length, x.data, y.data, result)
     return builder.load(result)
 
@@ -224,13 +222,11 @@ class _BlasCall:
     def slot(self, number: float) -> Any:
         from numba.core import cgutils
 
-        constant = self.context.get_constant(self.dtype, number)
+        constant = self.context.get_value_type(self.dtype)(number)
         return cgutils.alloca_once_value(self.builder, constant)
 
-    def array(self, array_type: Any, value: Any) -> Any:
-        from numba.np.arrayobj import make_array
-
-        return make_array(array_type)(self.context, self.builder, value)
+    def array(self, value: Any) -> ArrayFields:
+        return ArrayFields(self.builder, value)
 
     def character(self, letter: str) -> Any:
         from llvmlite import ir
@@ -250,9 +246,7 @@ class _BlasCall:
 
     def distance(self, array: Any, columns: Any) -> Any:
         """Return how many elements lie between the starts of two rows."""
-        from numba.core import cgutils
-
-        stride = cgutils.unpack_tuple(self.builder, array.strides)[0]
+        stride = array.strides[0]
         itemsize = self.context.get_abi_sizeof(self.context.get_data_type(self.dtype))
         rows = self.builder.sdiv(stride, stride.type(itemsize))
         # the stride of a single row may be anything

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.core.spec import Spec
 from jitgrad.core.tree import unflatten
 from jitgrad.ir.graph import Value
 from jitgrad.ir.walk import active_values
@@ -16,6 +17,7 @@ from jitgrad.runtime.graph_function import GraphFunction, ProgramNode
 from jitgrad.runtime.program import Program
 from jitgrad.tensor.inplace import assign
 from jitgrad.tensor.modes import enable_grad, modes, no_grad
+from jitgrad.tensor.tape import SpentNode
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.capture import Captured, ResultLeaf, Source
 from jitgrad.trace.segments import Segment, SegmentTree
@@ -177,12 +179,20 @@ def _leaf(leaf: ResultLeaf, call: Call, tree: SegmentTree) -> Any:
     if leaf.kind == "value":
         found = call.values[leaf.content]
         # A Tensor of its own that has an input's or a constant's values has its own memory, too.
-        return found.owned_copy() if leaf.content in tree.inputs else found
+        found = found.owned_copy() if leaf.content in tree.inputs else found
+        return spent(found, leaf.spent) if leaf.spent else found
     if leaf.kind == "array":
         return as_array(call.values[leaf.content]._raw)
     if leaf.kind == "copy":
         return copy.copy(leaf.content)
     return call.thing(leaf.content) if leaf.kind == "source" else leaf.content
+
+
+def spent(tensor: Tensor, name: str) -> Tensor:
+    """Return a Tensor as one that a graph computed, of node `name`, which has been freed."""
+    tensor._requires_grad = True
+    tensor._node = SpentNode(name, (), (Spec(tuple(tensor.shape), tensor.dtype),))
+    return tensor
 
 
 def as_array(raw: Any) -> Any:

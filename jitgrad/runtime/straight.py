@@ -15,7 +15,7 @@ import numpy as np
 from jitgrad.core.bind import thread_state
 from jitgrad.core.tree import LEAF, Tree, leaf_count, unflatten
 from jitgrad.ir.graph import Literal, Value
-from jitgrad.runtime.dispatch import compile_segment, share_memory, write_back
+from jitgrad.runtime.dispatch import compile_segment, share_memory, spent, write_back
 from jitgrad.runtime.graph_function import Derivative, ProgramNode
 from jitgrad.runtime.key import MOST_INT, is_static, leaf_key
 from jitgrad.runtime.native import MISS
@@ -124,13 +124,18 @@ class _Writer:
         raws = [self.raw(source, native is not None) for source in sources]
         outputs = [f"o{k}" for k in range(len(program.graph.outputs))]
         run = self.bind("run", native or program.run)
-        self.lines.append(f"o = {run}({', '.join(raws)})")
-        if native is not None:
+        call = f"o = {run}({', '.join(raws)})"
+        if native is None:
+            # Before the run, which may draw random numbers.
+            self.check_memory(result, raws)
+            self.lines.append(call)
+        else:
+            # Only then these are known to be arrays.
+            self.lines.append(call)
             self.miss_if("o is MISS")
+            self.check_memory(result, raws)
         if outputs:
             self.lines.append(f"{', '.join(outputs)}, = o")
-        if result.writes:
-            self.check_memory(raws)
         if derivative is not None:
             self.make_node(derivative, outputs[len(function.graph.outputs) :])
         self.lines.append(f"return {self.result_text(result, derivative)}")
@@ -208,17 +213,16 @@ class _Writer:
                 elif type(argument) is type(thing) and leaf_key(argument) == leaf_key(thing):
                     self.miss_if(f"{name} is {other}")
 
-    def check_memory(self, raws: list[str]) -> None:
+    def check_memory(self, result: Captured, raws: list[str]) -> None:
         """Write the check that what is changed in place is shown by nothing else."""
         arrays = [
             raw
             for raw, source in zip(raws, self.sources(), strict=True)
             if isinstance(_raw_of(self.now(source)), np.ndarray)
         ]
-        if not arrays:
-            return
-        self.bound["share_memory"] = share_memory
-        self.miss_if(f"share_memory(({', '.join(arrays)},))")
+        if result.writes and arrays:
+            self.bound["share_memory"] = share_memory
+            self.miss_if(f"share_memory({_tuple_text(arrays)})")
 
     def check_argument(self, number: int, argument: Any, is_dynamic: bool, checked: bool) -> bool:
         """Write the comparison of one argument; False if it can't be written in a line.
@@ -362,7 +366,10 @@ class _Writer:
         for leaf in result.leaves:
             if leaf.kind == "value":
                 own = "" if leaf.content in number else ".owned_copy()"
-                texts.append(self.value(leaf.content, number) + own)
+                text = self.value(leaf.content, number) + own
+                if leaf.spent:
+                    text = f"{self.bind('spent', spent)}({text}, {leaf.spent!r})"
+                texts.append(text)
             elif leaf.kind == "array":
                 texts.append(self.array(leaf.content, number))
             elif leaf.kind == "source":

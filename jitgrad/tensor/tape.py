@@ -186,6 +186,32 @@ def freed_error(name: str) -> GradientError:
     )
 
 
+class SpentNode(TapeNode):
+    """The node of a result whose graph an earlier backward has freed: another one is refused."""
+
+    __slots__ = ()
+
+    def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
+        """Raise the error for a graph that was freed."""
+        raise freed_error(self.name_)
+
+
+def is_spent(node: TapeNode | None) -> bool:
+    """Return whether an earlier backward has freed what one from `node` would need."""
+    waiting, seen = [node], {node}
+    while waiting:
+        current = waiting.pop()
+        if current is None:
+            continue
+        if isinstance(current, PrimitiveNode) and current.freed:
+            return True
+        for edge in current.edges:
+            if edge is not None and edge[0] not in seen:
+                seen.add(edge[0])
+                waiting.append(edge[0])
+    return False
+
+
 class PrimitiveNode(TapeNode):
     """The node of an operation of the table; keeps what the operation's rules ask for."""
 

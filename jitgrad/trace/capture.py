@@ -21,8 +21,8 @@ from jitgrad.core.tree import Tree, flatten
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.interpret import run_nodes
 from jitgrad.ir.walk import active_values
-from jitgrad.ops.cast import cast
-from jitgrad.tensor.tape import TapeNode
+from jitgrad.ops.cast import cast, stop_gradient
+from jitgrad.tensor.tape import TapeNode, is_spent
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
 from jitgrad.trace.recorder import Recorder, operand_of
 from jitgrad.trace.stand_ins import ArrayStandIn, NumberStandIn, stand_in, strong
@@ -85,10 +85,14 @@ class ResultLeaf:
         or found, unchanged; anything that never changes; an array that no input changes.
     content : Value, Source or object
         Accordingly.
+    spent : str
+        For a computed Tensor whose graph a backward in the function has freed, the name of its
+        node; else empty.
     """
 
     kind: str
     content: Any
+    spent: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -381,6 +385,10 @@ class Capture(Recorder):
             tensor._view.refresh(tensor)
         if tensor._requires_grad and tensor._raw not in active:
             raise CannotCaptureError("its result requires the gradient of a Tensor made inside it")
+        if is_spent(tensor._node):
+            # Nobody can ask for this gradient again, so nothing is kept for it.
+            assert tensor._node is not None
+            return ResultLeaf("value", stop_gradient(tensor)._raw, tensor._node.name_)
         is_array = isinstance(leaf, ArrayStandIn)
         return ResultLeaf("array" if is_array else "value", tensor._raw)
 

@@ -7,7 +7,7 @@ branch below it. A call walks the tree from its root; only a branch never seen i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jitgrad.ir.graph import Graph, Node, Operand, Value
@@ -234,7 +234,7 @@ class _Path:
         def value_of(value: Any) -> Any:
             return self.mapping.get(value, value) if isinstance(value, Value) else value
 
-        leaves = [type(leaf)(leaf.kind, value_of(leaf.content)) for leaf in c.leaves]
+        leaves = [replace(leaf, content=value_of(leaf.content)) for leaf in c.leaves]
         return Captured(
             tree=c.tree,
             leaves=leaves,
