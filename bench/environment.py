@@ -16,17 +16,13 @@ _MARK = "JITGRAD_BENCH_THREADS"
 _SLOWS_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 _COUNTS = (
+    "JITGRAD_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
     "NPROC",  # the size of XLA's pool
 )
-
-
-def threads() -> int:
-    """Return how many threads each library may use."""
-    return int(os.environ.get(_MARK, "1"))
 
 
 def restart_with(threads: int, arguments: Sequence[str]) -> None:

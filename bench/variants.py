@@ -57,7 +57,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """What ``--first-call`` and JSON files call it."""
+        """What JSON files call it."""
         return f"{self.peer}:{self.style}" if self.style else self.peer
 
     @property
@@ -113,7 +113,7 @@ def variants_of(workload: Workload, peers: Iterable[str]) -> list[Variant]:
             continue
         module = importlib.import_module(f"bench.peers.with_{peer}")
         operations = getattr(module, "operations", module)
-        if all(getattr(operations, name, None) for name in workload.needs):
+        if all(hasattr(operations, name) for name in workload.needs):
             styles = module.STYLES.get(workload.task, {})
             found += [Variant(peer, style) for style in workload.styles if style in styles]
     return found

@@ -276,6 +276,7 @@ def compiling() -> str:
         entry("Explanation", Explanation, 3),
         entry("KernelReport", KernelReport, 3),
         *[entry(n, getattr(jitgrad, n)) for n in ("grad", "value_and_grad", "clear_cache")],
+        *[entry(n, getattr(jitgrad, n)) for n in ("set_num_threads", "get_num_threads")],
         *[entry(n, getattr(jitgrad, n)) for n in ("annotated_source", "profile")],
         entry("Profile", Profile, 3),
         entry("first_nonfinite", jitgrad.first_nonfinite),
@@ -291,6 +292,8 @@ _VARIABLES = (
     ("`JITGRAD_DISK_CACHE`", "`0` to keep nothing on disk"),
     ("`JITGRAD_CACHE_MB`", "how large the disk cache may grow, 512 by default; what was used "
      "longest ago goes first"),
+    ("`JITGRAD_NUM_THREADS`", "how many threads a compiled function may use; by default as many as "
+     "there are processors that the process may run on"),
 )  # fmt: skip
 
 

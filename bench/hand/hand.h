@@ -33,6 +33,7 @@ static inline void my_share(long begin, long end, long *own_begin, long *own_end
 
 /* SciPy's BLAS, and how many threads it uses; set by kernel.py. */
 gemm_f32 *blas_sgemm;
+int (*blas_get_num_threads)(void);
 void (*blas_set_num_threads)(int);
 
 /* C = alpha op(A) op(B) of row-major matrices: m by n, with k summed over; op transposes on 'T'. */
@@ -68,8 +69,14 @@ static inline void multiply(
     }
 }
 
+static inline int without_threads_of_blas(void)
+{
+    int before = blas_get_num_threads();
+    blas_set_num_threads(1);
+    return before;
+}
+
 /* For kernels with products: the threads are this file's, and BLAS adds none of its own. */
 #define REPEAT_WITH_PRODUCTS(turns)                                                          \
-    for (int whole = (blas_set_num_threads(1), 1); whole;                                    \
-         blas_set_num_threads(omp_get_max_threads()), whole = 0)                             \
+    for (int before = without_threads_of_blas(); before; blas_set_num_threads(before), before = 0) \
     REPEAT(turns)

@@ -87,10 +87,12 @@ def _library(source: str, definitions: tuple[str, ...]) -> ctypes.CDLL:
     from numba.extending import get_cython_function_address
 
     library = ctypes.CDLL(str(_build(found, source, definitions)))
-    sgemm = get_cython_function_address("scipy.linalg.cython_blas", "sgemm")
-    ctypes.c_void_p.in_dll(library, "blas_sgemm").value = sgemm
-    limit = ctypes.cast(_blas().scipy_openblas_set_num_threads, ctypes.c_void_p)
-    ctypes.c_void_p.in_dll(library, "blas_set_num_threads").value = limit.value
+    pointers = {"sgemm": get_cython_function_address("scipy.linalg.cython_blas", "sgemm")}
+    for name in ("get_num_threads", "set_num_threads"):
+        function = getattr(_blas(), f"scipy_openblas_{name}")
+        pointers[name] = ctypes.cast(function, ctypes.c_void_p).value
+    for name, pointer in pointers.items():
+        ctypes.c_void_p.in_dll(library, f"blas_{name}").value = pointer
     return library
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jitgrad
-from bench import adam, environment, packing
+from bench import adam, packing
 from bench.workload import Array, Call
 from jitgrad import (
     abs,
@@ -29,9 +29,11 @@ from jitgrad import (
 )
 from jitgrad.nn.functional import (
     binary_cross_entropy_with_logits,
+    conv2d,
     cross_entropy,
     gelu,
     layer_norm,
+    max_pool2d,
     mse_loss,
 )
 
@@ -41,14 +43,8 @@ __all__ = [
     "matmul", "max_pool2d", "maximum", "mean", "mse_loss", "relu", "sqrt", "sum", "swapaxes",
     "tanh",
 ]  # fmt: skip
-# Some releases have these, which workloads name among what they need.
-conv2d = getattr(jitgrad, "conv2d", None)
-max_pool2d = getattr(jitgrad, "max_pool2d", None)
-
 # What the interpreter takes must not pass for what kernels take.
 warnings.simplefilter("error", jitgrad.FallbackWarning)
-if hasattr(jitgrad, "set_num_threads"):
-    jitgrad.set_num_threads(environment.threads())
 
 
 def causal_attention(q: Any, k: Any, v: Any) -> Any:

@@ -327,7 +327,7 @@ class KernelEmitter:
 
     def loop(self, loop: Loop, depth: int) -> None:
         """Write a loop with all that is inside."""
-        name = _name_of(depth)
+        name = loop_name(depth)
         rows = self.summed_by_rows.get(loop, ())
         for item in rows:
             first = self.identity_text(item.statement)
@@ -358,7 +358,7 @@ class KernelEmitter:
     def finish(self, statement: Statement, depth: int) -> None:
         """Store a finished accumulator where others than this iteration read it."""
         if statement.out in self.storage.buffers and self.is_scalar(statement.out):
-            loops = [_name_of(k) for k in range(depth)]
+            loops = [loop_name(k) for k in range(depth)]
             target = self.buffer_text(statement.out, statement.out_index, loops)
             self.writer.line(f"{target} = {self.scalar_name(statement.out)}")
 
@@ -540,9 +540,9 @@ class KernelEmitter:
             self.writer.line(f"{self.scalar_name(out)} = {first}")
             return
         outermost = min(statement.reduced)
-        names = [_name_of(n) if n < outermost else "" for n in range(len(statement.axes))]
+        names = [loop_name(n) if n < outermost else "" for n in range(len(statement.axes))]
         for position, number in enumerate(item.axes):
-            names[number] = _name_of(outermost + position)
+            names[number] = loop_name(outermost + position)
         self.writer.line(f"{self.buffer_text(out, statement.out_index, names)} = {first}")
 
     # -- whole buffers --------------------------------------------------------------------
@@ -575,7 +575,7 @@ class KernelEmitter:
 
     def matrix_text(self, matrix: Matrix) -> str:
         """Return the text of one matrix of a stack: a part of an array."""
-        loops = [_name_of(depth) for depth in range(matrix.stack)]
+        loops = [loop_name(depth) for depth in range(matrix.stack)]
         axes = (matrix.rows_axis, matrix.columns_axis)
         buffer = self.storage.buffers.get(matrix.value)
         entries = [
@@ -607,13 +607,14 @@ class KernelEmitter:
         self.writer.line(f"# {prefix}{node.location}" + (f"  {source}" if source else ""))
 
 
-def _name_of(depth: int) -> str:
+def loop_name(depth: int) -> str:
+    """Return the name of the index of the loop at `depth`."""
     return _LOOP_NAMES[depth] if depth < len(_LOOP_NAMES) else f"i{depth}"
 
 
 def _names_of(loops: tuple[Loop, ...]) -> list[str]:
     """Return the variables of the loops around a statement, by their numbers in it."""
-    return [_name_of(depth) for depth in range(len(counting(loops)))]
+    return [loop_name(depth) for depth in range(len(counting(loops)))]
 
 
 def _input_names(statement: Statement) -> tuple[str, ...]:

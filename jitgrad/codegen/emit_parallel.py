@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from jitgrad.codegen.emit import KernelEmitter
-from jitgrad.codegen.emit import _name_of as loop_name
+from jitgrad.codegen.emit import KernelEmitter, loop_name
 from jitgrad.codegen.expressions import CAST_NAMES
 from jitgrad.codegen.nests import Compute, IndexEntry, Item, Loop, Statement
 from jitgrad.codegen.parallel import Nest, ParallelPlan

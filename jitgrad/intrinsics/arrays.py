@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from jitgrad.intrinsics.declare import lowering, typed_by
+from jitgrad.intrinsics.structure import ArrayFields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def _load(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     pointer = _pointer(context, builder, array_type, index_type, *arguments)
     model = context.data_model_manager[array_type.dtype]
     loaded = builder.load(pointer)
-    _annotate(builder, loaded, array_type.scope)
+    note_scope(builder, loaded, array_type)
     return model.from_data(builder, loaded)
 
 
@@ -132,7 +133,7 @@ def _store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     model = context.data_model_manager[array_type.dtype]
     cast = context.cast(builder, value, value_type, array_type.dtype)
     stored = builder.store(model.as_data(builder, cast), pointer)
-    _annotate(builder, stored, array_type.scope)
+    note_scope(builder, stored, array_type)
     return context.get_dummy_value()
 
 
@@ -155,20 +156,19 @@ def _pointer(
 ) -> Any:
     from numba import types
     from numba.core import cgutils
-    from numba.np.arrayobj import make_array
 
     if _is_tuple(index_type):
         entries = zip(tuple(index_type), cgutils.unpack_tuple(builder, index), strict=True)
     else:
         entries = zip((index_type,), (index,), strict=True)
     indices = [context.cast(builder, value, kind, types.intp) for kind, value in entries]
-    view = make_array(array_type)(context, builder, array)
+    view = ArrayFields(builder, array)
     return cgutils.get_item_pointer2(
         context,
         builder,
         data=view.data,
-        shape=cgutils.unpack_tuple(builder, view.shape, array_type.ndim),
-        strides=cgutils.unpack_tuple(builder, view.strides, array_type.ndim),
+        shape=view.shape,
+        strides=view.strides,
         layout=array_type.layout,
         inds=indices,
         wraparound=False,
@@ -180,8 +180,11 @@ def _pointer(
 _notes: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = weakref.WeakKeyDictionary()
 
 
-def _annotate(builder: Any, instruction: Any, scope: str) -> None:
+def note_scope(builder: Any, instruction: Any, array_type: Any) -> None:
     """Note on a load or store in which scope it is, and in which ones it is not."""
+    scope = getattr(array_type, "scope", None)
+    if scope is None:
+        return
     notes = _notes.get(builder.module)
     if notes is None:
         notes = _notes[builder.module] = _make_notes(builder.module)

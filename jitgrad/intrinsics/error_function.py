@@ -66,7 +66,7 @@ ERF_LIMIT = {"float64": 5.9, "float32": 3.9}
 
 @floating
 def erf(x: Scalar) -> Scalar:
-    """Error function; error at most 1.8 ulp."""
+    """Error function; error at most 1.9 ulp."""
     return special.erf(x)
 
 

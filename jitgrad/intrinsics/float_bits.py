@@ -40,6 +40,11 @@ def power_of_two_of(e: Emitter, k: Value) -> Value:
     return power_of_two(e, k + SHIFT[k.kind])
 
 
+def inverse_power_of_two(e: Emitter, power: Value) -> Value:
+    """Return one over a power of two, both normal numbers."""
+    return e.from_bits(-(e.bits(power) - 2 * ONE_BITS[power.kind]))
+
+
 def scale(e: Emitter, doubled: Value, shifted: Value, tiny: Value) -> Value:
     """Return a number times two to a power, also where that is no normal number.
 

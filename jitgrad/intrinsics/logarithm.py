@@ -1,13 +1,14 @@
 """Logarithms, and functions made of an exponential and a logarithm.
 
 All split ``x = 2**k (1 + f)`` with a whole `k` and ``1 + f`` between the square roots of one half
-and of two, so that ``log(x) = k log(2) + log(1 + f)``. The polynomials in the last term are minimax fits
-of `tests/intrinsics/fit_polynomials.py`.
+and of two, so that ``log(x) = k log(2) + log(1 + f)``. The polynomials in the last term are minimax
+fits of `tests/intrinsics/fit_polynomials.py`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,27 @@ TWICE_ATANH_TAIL = {
         0.30389195680618286,
     ),
 }
-ROOT_TWO_LESS_ONE = 0.4142135623730950
+# the same for `s` up to one third, of the logarithm of one to two
+FRACTION_ATANH_TAIL = {
+    "float64": (
+        0.6666666666666631,
+        0.40000000000155916,
+        0.2857142854801003,
+        0.22222223960731272,
+        0.18181744217553084,
+        0.1538655419673799,
+        0.133010423383521,
+        0.1210559117445954,
+        0.08342061017965588,
+        0.17015303638768894,
+    ),
+    "float32": (
+        0.666664183139801,
+        0.40021440386772156,
+        0.28002941608428955,
+        0.280073344707489,
+    ),
+}
 SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126}
 
 
@@ -78,35 +99,38 @@ def split_exponent(e: Emitter, x: Value) -> tuple[Value, Value]:
 
 def log_of_parts(e: Emitter, k: Value, f: Value) -> Value:
     """Return ``k log(2) + log(1 + f)``."""
+    total, rest = add_multiple_of_log2(e, k, f)
+    return total + log1p_tail(e, f, rest)
+
+
+def add_multiple_of_log2(e: Emitter, k: Value, f: Value) -> tuple[Value, Value]:
+    """Return ``k log(2) + f`` as a sum of which the second part is small, for ``|f| < log(2)``."""
     high, low = LOG_2[f.kind]
     total = e.multiply_add(k, high, f)
     # what rounding that sum left out; |k log(2)| > |f|, or k = 0
     lost = f + e.multiply_add(k, high, -total)
-    return total + log1p_tail(e, f, e.multiply_add(k, low, lost))
+    return total, e.multiply_add(k, low, lost)
 
 
 def log1p_tail(e: Emitter, f: Value, rest: Value) -> Value:
     """Return ``log(1 + f) - f + rest`` for ``1 + f`` between the roots of one half and two."""
     if f.kind == "float32":
         return e.multiply_add(f * f, e.polynomial(f, LOG_TAIL), rest)
-    # log(1 + f) = 2 atanh(s), and 2 s = f - s f: the division is done beside the rest, and the
-    # polynomial in `f` would have twenty terms
+    # a polynomial in `f` would have twenty terms; the division is done beside other things
+    return _log1p_by_atanh(e, f, TWICE_ATANH_TAIL[f.kind], rest)
+
+
+def _log1p_by_atanh(e: Emitter, f: Value, tail: Sequence[float], rest: Value) -> Value:
+    # log(1 + f) = 2 atanh(s), and 2 s = f - s f
     s = f / (f + 2.0)
     square = s * s
-    short = e.multiply_add(-square, e.polynomial(square, TWICE_ATANH_TAIL[f.kind]), f)
-    return e.multiply_add(-s, short, rest)
+    return e.multiply_add(-s, e.multiply_add(-square, e.polynomial(square, tail), f), rest)
 
 
-def log_of_quotient(e: Emitter, k: Value, above: Value, below: Value) -> Value:
-    """Return ``k log(2) + 2 atanh(above / below)`` for a small quotient."""
-    high, low = LOG_2[k.kind]
-    twice = (above + above) / below
-    s = twice * 0.5
+def atanh_tail(e: Emitter, s: Value, rest: Value) -> Value:
+    """Return ``2 atanh(s) - 2 s + rest`` for `s` that makes logarithms up to 0.41."""
     square = s * s
-    total = e.multiply_add(k, high, twice)
-    lost = twice + e.multiply_add(k, high, -total)
-    tail = e.polynomial(square, TWICE_ATANH_TAIL[k.kind])
-    return total + e.multiply_add(square * s, tail, e.multiply_add(k, low, lost))
+    return e.multiply_add(square * s, e.polynomial(square, TWICE_ATANH_TAIL[s.kind]), rest)
 
 
 def with_log_domain(e: Emitter, x: Value, logarithm: Value) -> Value:
@@ -199,14 +223,12 @@ def softplus(x: Scalar) -> Scalar:
 @formula(softplus)
 def _softplus(e: Emitter, x: Value) -> Value:
     small = log1p_of_fraction(e, e.call(exp, -e.absolute(x)))
-    return e.select(x < 0.0, small, x + small)
+    return e.select(x < 0.0, 0.0, x) + small
 
 
 def log1p_of_fraction(e: Emitter, y: Value) -> Value:
     """Return ``log(1 + y)`` for `y` from zero to one."""
-    large = y > ROOT_TWO_LESS_ONE
-    f = e.select(large, (y - 1.0) * 0.5, y)
-    return log_of_parts(e, e.select(large, y.like(1.0), y.like(0.0)), f)
+    return _log1p_by_atanh(e, y, FRACTION_ATANH_TAIL[y.kind], y)
 
 
 @floating

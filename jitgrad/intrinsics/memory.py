@@ -9,6 +9,7 @@ import numpy as np
 
 from jitgrad.intrinsics.arrays import slot_array
 from jitgrad.intrinsics.declare import lowering, typed_by
+from jitgrad.intrinsics.structure import ArrayFields, array_structure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,26 +72,17 @@ def block(
 @lowering(block)
 def _block(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     from numba.core import cgutils
-    from numba.np.arrayobj import make_array, populate_array
 
     array_type = signature.return_type
     arena, offset, shape = arguments[:3]
-    start = make_array(signature.args[0])(context, builder, arena).data
-    array = make_array(array_type)(context, builder)
+    start = ArrayFields(builder, arena).data
     size = context.get_abi_sizeof(context.get_data_type(array_type.dtype))
     axes = cgutils.unpack_tuple(builder, shape, array_type.ndim)
     strides: list[Any] = []
-    stride = context.get_constant(_intp(), size)
+    stride = offset.type(size)
     for axis in reversed(axes):
         strides.insert(0, stride)
         stride = builder.mul(stride, axis)
-    data = builder.bitcast(builder.gep(start, [offset]), array.data.type)
-    # no owner: nothing counts references to it, so nothing can free it
-    populate_array(array, data=data, shape=axes, strides=strides, itemsize=size, meminfo=None)
-    return array._getvalue()
-
-
-def _intp() -> Any:
-    from numba import types
-
-    return types.intp
+    element = context.get_data_type(array_type.dtype)
+    data = builder.bitcast(builder.gep(start, [offset]), element.as_pointer())
+    return array_structure(context, builder, array_type, data, axes, strides)

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitgrad.intrinsics.declare import lowering, typed_by
+from jitgrad.intrinsics.structure import ArrayFields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Team = NDArray[np.int64]
 
-# Places in a team's array. Words that different threads write lie on lines of the cache of their own.
+# Places in a team's array. Words that different threads write lie on different lines of the cache.
 POOL = 0  # address of the threads' common state, 0 for a team of one
 START, MEET, LEAVE = 1, 2, 3  # addresses of the pool's functions
 LIMIT = 4  # how many threads may take part
@@ -63,7 +64,7 @@ def enter(team: Team, rank: int) -> None:
     team : int64[WORDS]
         What the threads share; no two runs at a time have the same.
     rank : int
-        Number of the calling thread, the kernel's argument of that name; 0 begins.
+        Number of the calling thread, which is the kernel's last argument; 0 begins.
     """
     team[NEXT_BLOCK] = 0
 
@@ -118,12 +119,9 @@ def _call_again(kernel: Any, arguments: Any) -> Any:
     again.linkage = "internal"
     builder = ir.IRBuilder(again.append_basic_block())
     frame = builder.inttoptr(again.args[0], arguments.as_pointer())
-    passed = [
-        again.args[1]
-        if argument.name == "arg.rank"
-        else builder.load(cgutils.gep_inbounds(builder, frame, 0, number))
-        for number, argument in enumerate(kernel.args[2:])
-    ]
+    others = range(len(kernel.args[2:]) - 1)
+    passed = [builder.load(cgutils.gep_inbounds(builder, frame, 0, number)) for number in others]
+    passed.append(again.args[1])
     returned = [cgutils.alloca_once(builder, argument.type.pointee) for argument in kernel.args[:2]]
     builder.call(kernel, [*returned, *passed])
     builder.ret_void()
@@ -223,9 +221,7 @@ def _first_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
 
 
 def _data(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    from numba.np.arrayobj import make_array
-
-    return make_array(signature.args[0])(context, builder, arguments[0]).data
+    return ArrayFields(builder, arguments[0]).data
 
 
 def _place(builder: Any, team: Any, place: int) -> Any:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jitgrad.intrinsics.declare import Scalar, floating, formula
-from jitgrad.intrinsics.exponential import EXP_LIMITS, EXP_TAIL, LOG2_E, LOG_2
-from jitgrad.intrinsics.float_bits import power_of_two, scale, shift_to_integer, split_normal
-from jitgrad.intrinsics.logarithm import split_exponent
+from jitgrad.intrinsics.exponential import (
+    EXP2_LIMITS,
+    EXP2_TAIL,
+    EXP_LIMITS,
+    EXP_TAIL,
+    LOG2_E,
+    LOG_2,
+)
+from jitgrad.intrinsics.float_bits import MANTISSA_BITS, ONE_BITS, scale, shift_to_integer
+from jitgrad.intrinsics.logarithm import SMALLEST_NORMAL, split_exponent
 
 if TYPE_CHECKING:
     from jitgrad.intrinsics.emitter import Emitter
@@ -45,17 +53,8 @@ def _rsqrt(e: Emitter, x: Value) -> Value:
     return e.select((x > 0.0) & (x < math.inf), corrected, inverse)
 
 
-# m**(-1/3) to about four digits
-INVERSE_CBRT = {
-    "float64": (
-        1.874521359423774,
-        -1.861840195043221,
-        1.561318993598698,
-        -0.7023949456380112,
-        0.12837138005967405,
-    ),
-    "float32": (1.7307101488113403, -1.2857340574264526, 0.71334308385849, -0.15854065120220184),
-}
+# what centres the error of the guess at a root
+CBRT_LEAN = 0.068
 
 
 @floating
@@ -67,21 +66,37 @@ def cbrt(x: Scalar) -> Scalar:
 @formula(cbrt)
 def _cbrt(e: Emitter, x: Value) -> Value:
     magnitude = e.absolute(x)
-    k, m = split_exponent(e, magnitude)
-    third, whole = shift_to_integer(e, k, 1.0 / 3.0)
-    rest = e.fma(whole, -3.0, k)
-    below, above = rest < 0.0, rest > 0.0
-    guess = e.polynomial(m, INVERSE_CBRT[x.kind])
-    guess = guess * e.select(below, 2.0 ** (1 / 3), e.select(above, x.like(2.0 ** (-1 / 3)), 1.0))
-    m = m * e.select(below, x.like(0.5), e.select(above, x.like(2.0), x.like(1.0)))
-    # inverse cube root by one step of third order, then the cube root by one of Newton's
-    miss = e.fma(-m * guess, guess * guess, 1.0)
-    inverse = e.fma(guess * miss, e.fma(miss, 2.0 / 9.0, 1.0 / 3.0), guess)
+    tiny = magnitude < SMALLEST_NORMAL[x.kind]
+    m = e.select(tiny, magnitude * 2.0**54, magnitude)
+    inverse = _inverse_cbrt_guess(e, m)
+    if x.kind == "float64":
+        inverse = _improved_inverse_cbrt(e, m, inverse, (1.0 / 3.0, 2.0 / 9.0))
+    inverse = _improved_inverse_cbrt(e, m, inverse, (1.0 / 3.0, 2.0 / 9.0, 14.0 / 81.0))
+    # the cube root by one step of Newton's
     square = inverse * inverse
     root = m * square
     root = e.fma(e.fma(-(root * root), root, m) * square, 1.0 / 3.0, root)
-    scaled = e.copysign(root * power_of_two(e, third), x)
+    scaled = e.copysign(e.select(tiny, root * 2.0**-18, root), x)
     return e.select((magnitude > 0.0) & (magnitude < math.inf), scaled, x)
+
+
+def _inverse_cbrt_guess(e: Emitter, x: Value) -> Value:
+    """Return ``x**(-1/3)`` to about 4 percent: bits are nearly a logarithm, times minus a third."""
+    middle = ONE_BITS[x.kind] * 4.0 / 3.0 - CBRT_LEAN * 2.0 ** MANTISSA_BITS[x.kind]
+    if x.kind == "float32":
+        bits = e.multiply_add(e.cast(e.bits(x), "float32"), -1.0 / 3.0, middle)
+        return e.from_bits(e.cast(bits, "int32"))
+    # all but the last bits, as the low bits of 2**52
+    two_to_52 = ONE_BITS["float64"] + (52 << 52)
+    bits = e.from_bits(e.unsigned_shift(e.bits(x), 12) | two_to_52) - 2.0**52
+    shifted = e.multiply_add(bits, -1.0 / 3.0, 2.0**52 + middle * 2.0**-12)
+    return e.from_bits(e.bits(shifted) << 12)
+
+
+def _improved_inverse_cbrt(e: Emitter, x: Value, guess: Value, series: Sequence[float]) -> Value:
+    """Return a guess at ``x**(-1/3)`` times a series for ``(1 - miss)**(-1/3)``."""
+    miss = e.fma(-x * guess, guess * guess, 1.0)
+    return e.multiply_add(guess * miss, e.polynomial(miss, series), guess)
 
 
 # 2 atanh(s) = 2 s + s**3 (2/3 + s**2 P(s**2))
@@ -100,7 +115,7 @@ TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
 @floating
 def pow(x: Scalar, y: Scalar) -> Scalar:
-    """Power; nan for negative `x` and fractional `y`, one for zero `y`; error at most 1.2 ulp."""
+    """Power; nan for negative `x` and fractional `y`, one for zero `y`; error at most 1.8 ulp."""
     return np.power(x, y)
 
 
@@ -110,7 +125,7 @@ def _pow(e: Emitter, x: Value, y: Value) -> Value:
     # one to the power of nan or infinity is one
     exponent = e.select(magnitude.equals(1.0), x.like(0.0), y)
     if x.kind == "float32":
-        power = e.cast(_pow_by_double(e, magnitude, exponent), "float32")
+        power = _pow_by_two_singles(e, magnitude, exponent)
     else:
         power = _pow_by_two_doubles(e, magnitude, exponent)
     whole = e.rounded(y, "trunc").equals(y)
@@ -143,12 +158,7 @@ def _pow_by_two_doubles(e: Emitter, x: Value, y: Value) -> Value:
 def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
     """Return the logarithm of a magnitude, as a sum of which the second part is small."""
     k, m = split_exponent(e, x)
-    f = m - 1.0
-    total = f + 2.0
-    lost = f - (total - 2.0)
-    inverse = 1.0 / total
-    s = f * inverse
-    s_low = (e.fma(-s, total, f) - s * lost) * inverse
+    s, s_low = _half_difference_over_mean(e, m - 1.0)
     # s**3 (2/3 + s**2 P(s**2)), each product and sum with what rounding took from it
     square = s * s
     square_low = e.fma(s, s, -square) + (s + s) * s_low
@@ -167,45 +177,53 @@ def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
     high = first + term
     high_low = term - (high - first)
     low = ((high_low + first_low) + (term_low + (s_low + s_low))) + k * head_low
-    high = e.select(x.equals(0.0), x.like(-math.inf), e.select(x < math.inf, high, x))
-    return high, low
+    return _with_ends(e, x, high), low
 
 
-# float32 powers are computed in float64, with polynomials as short as that allows
-SHORT_LOG_TAIL = (
-    -0.500000002840412,
-    0.3333333198275474,
-    -0.24999938126122737,
-    0.20000096435507755,
-    -0.16670327286016387,
-    0.14285698704387012,
-    -0.12412649570471558,
-    0.11021087767493064,
-    -0.10870461887567336,
-    0.10727001592592263,
-    -0.059942032181176656,
-)
-SHORT_EXP = (
-    1.0,
-    1.0000000323457618,
-    0.49999994157480515,
-    0.16666430359822623,
-    0.04166801134455952,
-    0.008374234330365713,
-    0.0013843348757027502,
-)
+# log2((1 + s) / (1 - s)) = 2 s / log(2) + s**3 P(s**2); float32
+TWO_OVER_LOG_2 = (2.885390043258667, 3.851926067000022e-08)
+LOG2_TAIL = (0.9617967009544373, 0.5770788192749023, 0.4119272828102112, 0.33649006485939026)
 
 
-def _pow_by_double(e: Emitter, x: Value, y: Value) -> Value:
-    """Return ``exp(y log(x))`` in float64, to float32's precision, of float32 arguments."""
-    wide, exponent = e.cast(x, "float64"), e.cast(y, "float64")
-    k, m = split_normal(e, wide)
-    f = m - 1.0
-    logarithm = e.fma(f * f, e.polynomial(f, SHORT_LOG_TAIL), e.fma(k, math.log(2.0), f))
-    logarithm = e.select(wide.equals(0.0), wide.like(-math.inf), logarithm)
-    logarithm = e.select(wide < math.inf, logarithm, wide)
-    # float32 overflows before these, and float64 does not
-    product = e.clamp(exponent * logarithm, -160.0, 160.0)
-    shifted, k = shift_to_integer(e, product, LOG2_E)
-    r = e.fma(k, -math.log(2.0), product)
-    return e.polynomial(r, SHORT_EXP) * power_of_two(e, shifted)
+def _pow_by_two_singles(e: Emitter, x: Value, y: Value) -> Value:
+    """Return ``exp2(y log2(x))`` with the logarithm to about 31 bits."""
+    high, low = _log2_in_two_parts(e, x)
+    product = y * high
+    rest = e.fma(y, low, e.fma(y, high, -product))
+    # for infinite products the rest is nan; it does not count for any that overflow
+    rest = e.select(e.absolute(product) < 200.0, rest, 0.0)
+    lowest, tiny, highest = EXP2_LIMITS["float32"]
+    product = e.clamp(product, lowest, highest)
+    shifted, k = shift_to_integer(e, product)
+    r = (product - k) + rest
+    polynomial = e.polynomial(r, [2.0, *(2.0 * c for c in EXP2_TAIL["float32"])])
+    return scale(e, polynomial, shifted, product < tiny)
+
+
+def _log2_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
+    """Return the binary logarithm of a magnitude, as a sum of which the second part is small."""
+    k, m = split_exponent(e, x)
+    s, s_low = _half_difference_over_mean(e, m - 1.0)
+    square = s * s
+    factor, factor_low = TWO_OVER_LOG_2
+    tail = square * s * e.polynomial(square, LOG2_TAIL)
+    term = e.fma(s, factor, tail)
+    slope = e.fma(square, factor, factor)
+    term_low = (e.fma(s, factor, -term) + tail) + e.fma(s_low, slope, s * factor_low)
+    high = k + term
+    low = (term - (high - k)) + term_low
+    return _with_ends(e, x, high), low
+
+
+def _half_difference_over_mean(e: Emitter, f: Value) -> tuple[Value, Value]:
+    """Return ``f / (2 + f)`` as a sum of which the second part is small."""
+    total = f + 2.0
+    lost = f - (total - 2.0)
+    inverse = 1.0 / total
+    s = f * inverse
+    return s, (e.fma(-s, total, f) - s * lost) * inverse
+
+
+def _with_ends(e: Emitter, x: Value, logarithm: Value) -> Value:
+    """Return the logarithm, with its values at zero, at infinity and for nan."""
+    return e.select(x.equals(0.0), x.like(-math.inf), e.select(x < math.inf, logarithm, x))

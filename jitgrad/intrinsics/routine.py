@@ -29,6 +29,9 @@ def routine(function: Twin) -> Twin:
         from numba import types
         from numba.core import cgutils, typing
 
+        from jitgrad.intrinsics.registration import register
+
+        register()
         # of the elements' type alone, so that calls on any arrays share the machine code
         kinds = [
             types.Array(kind.dtype, kind.ndim, "C") if isinstance(kind, types.Array) else kind

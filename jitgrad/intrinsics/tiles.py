@@ -51,7 +51,8 @@ def vector_length(array: Array) -> int:
 
 @lowering(vector_length)
 def _vector_length(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    return context.get_constant(signature.return_type, Vectors(context, builder, signature).lanes)
+    lanes = Vectors(context, builder, signature).lanes
+    return context.get_value_type(signature.return_type)(lanes)
 
 
 @typed_by(_constant_type)
@@ -73,7 +74,8 @@ def vectors_a_row(array: Array) -> int:
 
 @lowering(vectors_a_row)
 def _vectors_a_row(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    return context.get_constant(signature.return_type, Vectors(context, builder, signature).most)
+    most = Vectors(context, builder, signature).most
+    return context.get_value_type(signature.return_type)(most)
 
 
 def _tile_type(*arguments: Any) -> Any:

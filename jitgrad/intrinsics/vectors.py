@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jitgrad.intrinsics.structure import ArrayFields
+
 
 class Vectors:
     """Writes code on vectors of one type of element, as long as a register of the processor.
@@ -38,10 +40,8 @@ class Vectors:
 
     def unpacked(self, arguments: Any) -> list[Any]:
         """Return integers as they are, and of arrays the address of the first element."""
-        from numba.np.arrayobj import make_array
-
         return [
-            make_array(kind)(self.context, self.builder, value).data
+            ArrayFields(self.builder, value).data
             if hasattr(kind, "dtype")
             else value
             for kind, value in zip(self.signature.args, arguments, strict=True)

@@ -1,11 +1,12 @@
 """From the source text of a kernel to a compiled function.
 
-The text becomes a file that tracebacks and debuggers can show, the file a module, its function a
-Numba dispatcher for one signature, whose machine code comes from the disk cache where it is there.
+The text becomes a file that tracebacks and debuggers can show, the file a module, its function machine
+code: from the disk cache; or by `translate.py`, which knows what kernels are made of; or by Numba.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import linecache
@@ -24,15 +25,17 @@ import numpy as np
 
 from jitgrad.core.errors import ArgumentError, JitgradError
 from jitgrad.runtime import disk_cache
+from jitgrad.runtime.machine_code import (
+    LoadedCode,
+    MachineCode,
+    UntranslatableError,
+    compile_directly,
+    load,
+    machine,
+)
+from jitgrad.runtime.through_numba import OPTIONS, compile_with_numba, restore
 
 _PACKAGE = "jitgrad_generated"
-
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",  # division by zero gives inf, as in NumPy
-    "fastmath": {"contract"},  # FMA allowed; nan, inf and the order of operations are kept
-    "boundscheck": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,16 @@ class ArgumentType:
         access = "" if self.mutable else ", readonly"
         return f"{self.dtype.str}[{self.ndim}, {self.layout}{access}]"
 
+    def fits(self, thing: Any) -> bool:
+        """Return whether an object is of this type."""
+        if self.is_scalar:
+            return np.can_cast(np.min_scalar_type(thing), self.dtype)
+        if not isinstance(thing, np.ndarray) or (thing.dtype, thing.ndim) != (self.dtype, self.ndim):
+            return False
+        flags = thing.flags
+        in_order = self.layout == "A" or flags[f"{self.layout}_CONTIGUOUS"]
+        return bool(flags.aligned and in_order and (flags.writeable or not self.mutable))
+
     def numba_type(self) -> Any:
         """Return the Numba type that stands for this one."""
         from numba import from_dtype
@@ -96,10 +109,10 @@ class Kernel:
     Parameters
     ----------
     call : callable
-        What to bind and call: the Numba dispatcher, which checks the types of its arguments.
+        Checks the types of its arguments and runs the kernel.
     unchecked : callable
-        The compiled function alone, a third faster; arguments of any type but those of the
-        signature are undefined behaviour.
+        The compiled function alone; arguments of any type but those of the signature are undefined
+        behaviour.
     python : callable
         The function as plain Python, undecorated.
     source : str
@@ -114,6 +127,10 @@ class Kernel:
         Time that the build took.
     origin : {"compiled", "disk", "python"}
         Where the machine code came from; none is made under ``NUMBA_DISABLE_JIT=1``.
+    address : int
+        Where the machine code lies that Numba's convention can call; 0 if there is none.
+    passed : tuple of str
+        LLVM types of what that code takes, after two addresses for what it returns.
     """
 
     call: Callable[..., Any]
@@ -125,6 +142,8 @@ class Kernel:
     path: Path
     seconds: float
     origin: Literal["compiled", "disk", "python"]
+    address: int = 0
+    passed: tuple[str, ...] = ()
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the kernel; binding `call` instead saves a Python frame."""
@@ -266,47 +285,70 @@ def _build(source: str, entry: str, arguments: tuple[ArgumentType, ...]) -> Kern
     name = f"{_PACKAGE}.{_module_name(_without_comments(source))}"
     try:
         python = getattr(_import_source(name, path, source), entry)
-        call, origin = _compile(source, entry, arguments, python)
+        code, origin = _compile(source, entry, arguments, python)
     except Warning:  # whoever made warnings errors wants to see this one
         raise
     except Exception as error:  # Numba and LLVM let all kinds through
         raise KernelBuildError(entry, path, _short_reason(error)) from error
-    unchecked = call
-    if origin != "python":
-        (compiled,) = call.overloads.values()
-        unchecked = compiled.entry_point
     seconds = time.perf_counter() - start
-    return Kernel(call, unchecked, python, source, entry, arguments, path, seconds, origin)
+    return Kernel(
+        code.call,
+        code.unchecked,
+        python,
+        source,
+        entry,
+        arguments,
+        path,
+        seconds,
+        origin,
+        code.address,
+        code.passed,
+    )
 
 
 def _compile(
     source: str, entry: str, arguments: tuple[ArgumentType, ...], python: Callable[..., Any]
-) -> tuple[Any, Literal["compiled", "disk", "python"]]:
-    import numba
-    from numba.core import config
-
-    if getattr(config, "DISABLE_JIT", False):
-        return python, "python"
-    dispatcher = numba.njit(**_OPTIONS)(python)
+) -> tuple[LoadedCode, Literal["compiled", "disk", "python"]]:
+    if _is_switched_off():
+        return LoadedCode(python, python, 0, ()), "python"
     key = disk_cache.entry_key(
         _without_comments(source),
         entry,
         signature=", ".join(map(str, arguments)),
-        options=repr(_OPTIONS),
-        machine=dispatcher.targetctx.codegen().magic_tuple(),
+        options=repr(OPTIONS),
+        machine=machine(),
     )
-    origin: Literal["compiled", "disk"] = "disk"
-    if not disk_cache.load(key, dispatcher):
-        # only here: machine code from disk runs without the intrinsics' type rules
-        from jitgrad.intrinsics.registration import register
+    check = functools.partial(_check, entry, arguments)
 
-        register()
-        dispatcher.compile(tuple(argument.numba_type() for argument in arguments))
-        disk_cache.store(key, dispatcher)
-        origin = "compiled"
-    # a call with other types is a defect, which must not be hidden by compiling for them
-    dispatcher.disable_compile()
-    return dispatcher, origin
+    def use(content: MachineCode | bytes) -> LoadedCode:
+        return load(content, check) if isinstance(content, MachineCode) else restore(python, content)
+
+    loaded = disk_cache.load(key, use)
+    if loaded is not None:
+        return loaded, "disk"
+    types = tuple([argument.numba_type() for argument in arguments])
+    content: MachineCode | bytes | None
+    try:
+        content = compile_directly(python, source, types)
+        loaded = load(content, check)
+    except UntranslatableError:
+        loaded, content = compile_with_numba(python, types)
+    if content is not None:
+        disk_cache.store(key, content)
+    return loaded, "compiled"
+
+
+def _is_switched_off() -> bool:
+    """Return whether Numba is told to compile nothing, without importing it."""
+    config = sys.modules.get("numba.core.config")
+    if config is not None:
+        return bool(config.DISABLE_JIT)
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+def _check(entry: str, wanted: tuple[ArgumentType, ...], *given: Any) -> None:
+    if len(given) != len(wanted) or not all(map(ArgumentType.fits, wanted, given)):
+        raise TypeError(f"No matching definition of {entry} for {len(given)} arguments")
 
 
 def _module_name(source: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
+import importlib.metadata
 import importlib.resources
 import json
 import os
@@ -22,12 +23,12 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jitgrad.core.errors import JitgradWarning
 
 _MAGIC = b"jitgrad\n"
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 # magic, format version, key, length of the payload, SHA-256 of the payload
 _HEADER = struct.Struct("<8sI32sQ32s")
 
@@ -36,16 +37,21 @@ _DEFAULT_LIMIT_MB = 512.0
 # after an eviction there is room, so that the next stores need none
 _KEPT_FRACTION = 0.8
 
-# settings of Numba, mostly from the environment, that change the code it makes
+# settings of Numba that change the code it makes
 _NUMBA_SETTINGS = (
-    "BOUNDSCHECK",
-    "DEBUGINFO_DEFAULT",
-    "LLVM_REFPRUNE_PASS",
-    "LOOP_VECTORIZE",
-    "OPT",
-    "SLP_VECTORIZE",
-    "USING_SVML",
+    "NUMBA_BOUNDSCHECK",
+    "NUMBA_DEBUGINFO",
+    "NUMBA_ENABLE_AVX",
+    "NUMBA_DISABLE_INTEL_SVML",
+    "NUMBA_LLVM_REFPRUNE_PASS",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_OPT",
+    "NUMBA_SLP_VECTORIZE",
 )
+# What the files of these rooms say becomes part of machine code.
+_CODE = {"jitgrad.intrinsics": "", "jitgrad.runtime": "machine_code.py translate.py built_in.py"}
+
+T = TypeVar("T")
 
 _already_warned: set[str] = set()
 _stores = 0
@@ -142,67 +148,59 @@ def entry_key(source: str, entry: str, signature: str, options: str, machine: An
     return _hash([source, entry, signature, options, repr(machine), *_environment()]).hex()
 
 
-def load(key: str, dispatcher: Any) -> bool:
-    """Give a dispatcher the machine code that an entry holds.
+def load(key: str, use: Callable[[Any], T]) -> T | None:
+    """Return what becomes of the content of an entry.
 
     Parameters
     ----------
     key : str
         As `entry_key` makes it.
-    dispatcher : numba Dispatcher
-        Of the function of this entry, whose module is imported.
+    use : callable
+        Makes functions of this process of what `store` was given.
 
     Returns
     -------
-    bool
-        Whether there was such an entry. One that is damaged or not ours is not, with a warning.
+    object or None
+        What `use` returns; None if there is no such entry. One that is damaged or not ours, or
+        that `use` can't use, counts as none, with a warning.
     """
     root = cache_directory()
     if root is None:
-        return False
+        return None
     path = _entry_path(root, key)
     try:
         payload = _read_entry(path, key)
         # pickle can fail with any exception on an entry of another version of some library
-        _add_overload(dispatcher, *pickle.loads(payload))
+        used = use(pickle.loads(payload))
     except FileNotFoundError:
-        return False
+        return None
     except Exception as error:
         _warn_once(f"disk cache: {path} is ignored and made anew: {error}")
-        return False
+        return None
     _mark_used(path)
-    return True
+    return used
 
 
-def store(key: str, dispatcher: Any) -> None:
-    """Keep the machine code of a dispatcher's only overload.
+def store(key: str, content: Any) -> None:
+    """Keep machine code.
 
     Parameters
     ----------
     key : str
         As `entry_key` makes it.
-    dispatcher : numba Dispatcher
-        Compiled for one signature.
+    content : object
+        What a later process makes functions of; can be pickled.
     """
     global _stores
     root = cache_directory()
     if root is None:
         return
-    from numba.core import serialize
-
-    dumps: Callable[[object], bytes] = serialize.dumps
-    (compiled,) = dispatcher.overloads.values()
-    # addresses of this process are in such code
-    if compiled.library.has_dynamic_globals or any(not code.can_cache for code in compiled.lifted):
-        return
     try:
-        # only a listing, but longer than the machine code
-        unannotated = compiled._replace(type_annotation="")
-        payload = dumps((_external_symbols(compiled), unannotated._reduce()))
+        payload = pickle.dumps(content)
         digest = hashlib.sha256(payload).digest()
         header = _HEADER.pack(_MAGIC, _FORMAT_VERSION, bytes.fromhex(key), len(payload), digest)
         _write_atomically(_entry_path(root, key), header + payload)
-    except Exception as error:  # a full or read-only disk, or constants that pickle refuses
+    except OSError as error:  # a full or read-only disk
         _warn_once(f"disk cache: compiled kernels are not kept: {error}")
         return
     # reading a whole directory is too slow for each store, and one store adds little
@@ -304,39 +302,6 @@ def _read_private(path: Path) -> bytes:
         return file.read()
 
 
-def _external_symbols(compiled: Any) -> list[str]:
-    module = compiled.library._final_module
-    return [
-        symbol.name
-        for symbols in (module.functions, module.global_variables)
-        for symbol in symbols
-        if symbol.is_declaration and not symbol.name.startswith("llvm.")
-    ]
-
-
-def _add_overload(dispatcher: Any, symbols: list[str], reduced: tuple[Any, ...]) -> None:
-    from llvmlite import binding
-    from numba.core.compiler import CompileResult
-    from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.runtime.nrt import rtsys
-
-    with global_compiler_lock:
-        context = dispatcher.targetctx
-        # all that machine code needs, and a tenth of what Numba starts before it compiles
-        rtsys.initialize(context)
-        # LLVM ends the process when code refers to a symbol that is not there
-        missing = [name for name in symbols if not binding.address_of_symbol(name)]
-        if missing:
-            context.refresh()
-            missing = [name for name in missing if not binding.address_of_symbol(name)]
-        if missing:
-            raise _UnusableEntryError(f"it needs {missing[0]}, which this process does not have")
-        rebuild: Callable[..., Any] = CompileResult._rebuild
-        compiled = rebuild(context, *reduced)
-        context.insert_user_function(compiled.entry_point, compiled.fndesc, [compiled.library])
-        dispatcher.add_overload(compiled)
-
-
 def _mark_used(path: Path) -> None:
     try:
         os.utime(path)
@@ -409,33 +374,34 @@ def _remove_temporary_directory(directory: Path, owner: int) -> None:
 
 @functools.cache
 def _environment() -> tuple[str, ...]:
-    import llvmlite
-    import numba
     import numpy as np
-    from numba.core import config
 
     return (
         str(_FORMAT_VERSION),
         str(getattr(sys.modules.get("jitgrad"), "__version__", "")),
-        _hash_of_intrinsics(),
+        _hash_of_code(),
         sys.version,
-        numba.__version__,
-        llvmlite.__version__,
+        # not from the modules: code on disk is to run without loading Numba
+        importlib.metadata.version("numba"),
+        importlib.metadata.version("llvmlite"),
         np.__version__,
         sys.platform,
         platform.machine(),
         str(struct.calcsize("P")),
-        *(f"{name}={getattr(config, name, None)}" for name in _NUMBA_SETTINGS),
+        *(f"{name}={os.environ.get(name)}" for name in _NUMBA_SETTINGS),
     )
 
 
-def _hash_of_intrinsics() -> str:
-    """Return the hash of the files whose functions Numba inlines into kernels."""
-    folder = importlib.resources.files("jitgrad.intrinsics")
-    files = sorted(
-        (file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".py")
-    )
-    return _hash([part for name, content in files for part in (name, content.hex())]).hex()
+def _hash_of_code() -> str:
+    """Return the hash of the files that say what machine code kernels become."""
+    digest = hashlib.sha256()
+    for room, names in _CODE.items():
+        files = [f for f in importlib.resources.files(room).iterdir() if f.name.endswith(".py")]
+        for file in sorted(files, key=lambda file: file.name):
+            if not names or file.name in names.split():
+                digest.update(f"{file.name}\n".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _hash(parts: list[str]) -> bytes:

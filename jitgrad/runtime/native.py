@@ -19,13 +19,24 @@ from typing import Any
 import numpy as np
 
 from jitgrad.runtime.build import Kernel
+from jitgrad.runtime.built_in import (
+    DATA,
+    DTYPE,
+    FLAGS,
+    NDIM,
+    SHAPE,
+    STRIDES,
+    TYPE,
+    VALUE,
+    built_in,
+    is_usual,
+    new_engine,
+    numpy_interface,
+)
 
 # What `native_call` makes returns this where the arguments are not what it was made for.
 MISS: Any = object()
 
-# Where the fields of an array, a float and a tuple stand, in bytes; see `_is_usual`.
-_TYPE, _VALUE = 8, 16
-_DATA, _NDIM, _SHAPE, _STRIDES, _DTYPE, _FLAGS = 16, 24, 32, 40, 56, 64
 # Numbers of functions in NumPy's C interface, which never change.
 _NEW_FROM_DESCR, _NEW_COPY = 94, 85
 # Scratch memory up to this size lies on the stack, of which threads may have little.
@@ -162,18 +173,17 @@ def native_call(
         It returns `MISS` for other arguments; None where no such function can be made.
     """
     size = sum(a.nbytes for a in arguments if isinstance(a, Scratch))
-    if kernel.origin == "python" or size > _MOST_ON_STACK or not _is_usual():
+    if not kernel.address or size > _MOST_ON_STACK or not is_usual():
         return None
-    (compiled,) = kernel.call.overloads.values()  # type: ignore[attr-defined]
-    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    writer = _Writer(address)
+    writer = _Writer(kernel.address)
     text = writer.write(inputs, arguments, results)
-    packer = compiled.target_context.get_arg_packer(compiled.fndesc.argtypes)
-    kinds = ["ptr" if str(t).endswith(("*", "ptr")) else str(t) for t in packer.argument_types]
-    if kinds != writer.kinds:
+    if kernel.passed != tuple(writer.kinds):
         return None
     try:
-        return _built_in(text, [kernel, *writer.kept])
+        engine = new_engine(text)
+        engine.finalize_object()
+        address = engine.get_function_address("entry")
+        return built_in(address, [kernel, *writer.kept, engine])
     except RuntimeError:
         # A release of LLVM that reads other text; the driver does the same, more slowly.
         return None
@@ -248,7 +258,7 @@ class _Writer:
                 self.kept.append(array)
                 texts += _array_text(_pointer(array.ctypes.data), array.shape, array.itemsize)
             elif isinstance(argument, NewArray):
-                data = self.load("ptr", new[id(argument)], _DATA)
+                data = self.load("ptr", new[id(argument)], DATA)
                 texts += _array_text(data, argument.shape, argument.dtype.itemsize)
             else:
                 texts += self.passed(objects[argument], inputs[argument])
@@ -280,27 +290,27 @@ class _Writer:
     def check(self, found: str, wanted: Input) -> None:
         """Compare an argument with what the kernel was compiled for."""
         kind = np.ndarray if isinstance(wanted, ArrayInput) else float
-        self.compare("ptr", self.load("ptr", found, _TYPE), self.pointer(kind))
+        self.compare("ptr", self.load("ptr", found, TYPE), self.pointer(kind))
         if isinstance(wanted, FloatInput):
             return
-        self.compare("ptr", self.load("ptr", found, _DTYPE), self.pointer(wanted.dtype))
-        flags = self.line(f"and i32 {self.load('i32', found, _FLAGS)}, {wanted.mask}")
+        self.compare("ptr", self.load("ptr", found, DTYPE), self.pointer(wanted.dtype))
+        flags = self.line(f"and i32 {self.load('i32', found, FLAGS)}, {wanted.mask}")
         self.compare("i32", flags, wanted.flags)
-        self.compare("i32", self.load("i32", found, _NDIM), len(wanted.shape))
+        self.compare("i32", self.load("i32", found, NDIM), len(wanted.shape))
         if wanted.shape:
-            shape = self.load("ptr", found, _SHAPE)
+            shape = self.load("ptr", found, SHAPE)
             for axis, size in enumerate(wanted.shape):
                 self.compare("i64", self.load("i64", shape, 8 * axis), size)
 
     def passed(self, found: str, wanted: Input) -> list[str]:
         """Return what the kernel is given for an input."""
         if isinstance(wanted, FloatInput):
-            return [f"double {self.load('double', found, _VALUE)}"]
+            return [f"double {self.load('double', found, VALUE)}"]
         strides = None
         if wanted.shape:
-            row = self.load("ptr", found, _STRIDES)
+            row = self.load("ptr", found, STRIDES)
             strides = [self.load("i64", row, 8 * axis) for axis in range(len(wanted.shape))]
-        data = self.load("ptr", found, _DATA)
+        data = self.load("ptr", found, DATA)
         return _array_text(data, wanted.shape, wanted.dtype.itemsize, strides)
 
     def result(self, made: Result, objects: list[str]) -> str:
@@ -345,86 +355,5 @@ def _function(name: str) -> str:
     return _pointer(ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0)
 
 
-@functools.cache
-def _numpy_interface() -> Any:
-    from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
-
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = pointer(_multiarray_umath._ARRAY_API, None)
-    return ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))
-
-
 def _numpy_function(number: int) -> str:
-    return _pointer(_numpy_interface()[number])
-
-
-@functools.cache
-def _is_usual() -> bool:
-    """Return whether arrays, floats and tuples lie in memory as this file reads them."""
-    try:
-        _numpy_interface()
-        array = np.arange(6.0).reshape(2, 3)[:, ::2]
-        fields: dict[tuple[int, Any], int] = {
-            (_TYPE, ctypes.c_void_p): id(np.ndarray),
-            (_DATA, ctypes.c_void_p): array.ctypes.data,
-            (_NDIM, ctypes.c_int): 2,
-            (_DTYPE, ctypes.c_void_p): id(array.dtype),
-            (_FLAGS, ctypes.c_int): array.flags.num,
-        }
-        found = all(
-            kind.from_address(id(array) + offset).value == value
-            for (offset, kind), value in fields.items()
-        )
-        axes = ctypes.c_ssize_t * 2
-        places = {
-            where: ctypes.c_void_p.from_address(id(array) + where).value or 0
-            for where in (_SHAPE, _STRIDES)
-        }
-        return (
-            found
-            and tuple(axes.from_address(places[_SHAPE])) == array.shape
-            and tuple(axes.from_address(places[_STRIDES])) == array.strides
-            and ctypes.c_double.from_address(id(array.sum()) + _VALUE).value == array.sum()
-        )
-    except (AttributeError, ImportError, ValueError):
-        return False
-
-
-class _MethodDefinition(ctypes.Structure):
-    """PyMethodDef of Python's C interface."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("address", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-_METH_FASTCALL = 0x80
-_definitions: list[_MethodDefinition] = []
-
-
-def _built_in(text: str, kept: list[Any]) -> Callable[..., Any]:
-    """Return the built-in function that LLVM text describes."""
-    import llvmlite.binding as llvm
-
-    # In LLVM's global context: the garbage collector might free one of its own before the module.
-    module = llvm.parse_assembly(text)
-    machine = llvm.Target.from_default_triple().create_target_machine(opt=0, jit=True)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    definition = _MethodDefinition(
-        b"kernel", engine.get_function_address("entry"), _METH_FASTCALL, None
-    )
-    # The garbage collector may let go of what a function holds before the function reads its
-    # definition for the last time.
-    _definitions.append(definition)
-    kept.append(engine)
-    make = ctypes.pythonapi.PyCMethod_New
-    make.restype = ctypes.py_object
-    make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p]
-    # What the text refers to is the function's `self`, which lives as long.
-    made: Callable[..., Any] = make(ctypes.addressof(definition), tuple(kept), None, None)
-    return made
+    return _pointer(numpy_interface()[number])

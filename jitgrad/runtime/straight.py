@@ -353,7 +353,10 @@ class _Writer:
         for source, value in result.writes:
             if derivative is not None and source in self.sources():
                 self.lines.append(f"node.keep_copy({self.sources().index(source)})")
-            self.lines.append(f"write_back({self.thing(source)}, {self.value(value, number)})")
+            if derivative is None and value in number and isinstance(self.now(source), Tensor):
+                self.overwrite(self.thing(source), number[value])
+            else:
+                self.lines.append(f"write_back({self.thing(source)}, {self.value(value, number)})")
         taken = {leaf.content for leaf in result.leaves if leaf.kind in ("value", "array")}
         for source, gradient in result.gradients:
             new = "None" if gradient is None else self.value(gradient, number)
@@ -383,6 +386,12 @@ class _Writer:
         if simple is not None:
             return simple
         return f"unflatten({self.bind('tree', result.tree)}, [{', '.join(texts)}])"
+
+    def overwrite(self, target: str, k: int) -> None:
+        """Write the lines of `write_back` for output number `k`, which has no history."""
+        self.bound["copyto"] = np.copyto
+        self.lines.append(f"if {target}._view is not None: write_back({target}, make(o{k}))")
+        self.lines.append(f"else: copyto({target}._raw, o{k}); {target}._storage.version += 1")
 
     def tensor(self, k: int) -> str:
         """Return the name of output number `k` as the general way has it: mostly a Tensor."""

@@ -303,8 +303,16 @@ def _compile() -> _Functions:
     machine = binding.Target.from_default_triple().create_target_machine(opt=2)
     engine = binding.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    names = ("prepare", "stop", "work", "start", "meet", "leave")
-    return _Functions(*[engine.get_function_address(name) for name in names], engine)
+    address = engine.get_function_address
+    return _Functions(
+        prepare=address("prepare"),
+        stop=address("stop"),
+        work=address("work"),
+        start=address("start"),
+        meet=address("meet"),
+        leave=address("leave"),
+        engine=engine,
+    )
 
 
 @dataclass(eq=False, slots=True)

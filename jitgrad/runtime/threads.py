@@ -52,8 +52,8 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """Set how many threads a compiled function may use.
 
-    Results do not depend on it, matrix products apart: SciPy's BLAS library, which computes them, gets
-    the same number of threads.
+    Results do not depend on it, matrix products apart: these are computed by SciPy's BLAS library,
+    which gets no more threads either.
 
     Parameters
     ----------

@@ -232,11 +232,14 @@ def main() -> None:
     def atanh_tail(z: Any) -> Any:
         return (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2 - 2 * z / 3) / z**2
 
-    def erf_tail(z: Any) -> Any:
-        return mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1
+    def twice_atanh_tail(z: Any) -> Any:
+        return (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z
 
-    def log_erfc(a: Any) -> Any:
-        return -mp.log(mp.erfc(a))
+    def erf_root(a: Any) -> Any:
+        return (1 - mp.erfc(a) ** (mpf(1) / 4)) / a
+
+    def weight_in_erf(a: Any) -> Any:
+        return 4 * a * mp.erfc(a) ** (mpf(3) / 4) / mp.erf(a)
 
     def erfinv_tail(t: Any) -> Any:
         return erfinv_of_w(1 / t**2) * mp.sqrt(-mp.expm1(-1 / t**2)) * t
@@ -268,9 +271,12 @@ def main() -> None:
         tabulate("EXP_TAIL", exp_tail, half, terms(10, 5), dtype, weight=relative(mp.exp, 2))
         weight = relative(lambda r: mpf(2) ** r, 1)
         tabulate("EXP2_TAIL", exp2_tail, (-HALF, HALF), terms(11, 6), dtype, weight=weight)
-        weight = relative(lambda f: mp.log(1 + f), 2)
-        how: dict[str, Any] = {"weight": weight, "fixed": {0: -0.5}}
-        tabulate("LOG_TAIL", log_tail, fraction, terms(20, 9), dtype, **how)
+        how: dict[str, Any] = {"weight": lambda z: z / 2}
+        until = (NOT_ZERO, mpf("0.2012") ** 2)
+        tabulate("TWICE_ATANH_TAIL", twice_atanh_tail, until, terms(7, 3), dtype, **how)
+        how = {"weight": relative(lambda z: 2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z), 1)}
+        until = (NOT_ZERO, (mpf("1.0001") / 3) ** 2)
+        tabulate("FRACTION_ATANH_TAIL", twice_atanh_tail, until, terms(10, 4), dtype, **how)
         tabulate("SIN_TAIL", sine, octant, terms(6, 3), dtype, weight=sine_weight)
         weight = relative(lambda z: mp.cos(mp.sqrt(z)), 2)
         tabulate("COS_TAIL", cos_tail, octant, terms(6, 3), dtype, weight=weight)
@@ -280,20 +286,15 @@ def main() -> None:
         tabulate("ATAN_TAIL", arctangent, until_one, terms(20, 9), dtype, weight=arctangent_weight)
         quarter = (NOT_ZERO, mpf("0.25"))
         tabulate("ASIN_TAIL", arcsine, quarter, terms(12, 5), dtype, weight=arcsine_weight)
-        cube_roots = (mp.sqrt(HALF) * mpf("0.99999"), mp.sqrt(mpf(2)))
-        weight = relative(lambda m: m ** (-mpf(1) / 3))
-        how = {"weight": weight, "exact_leading": 0}
+        at_zero = 1 / (2 * mp.sqrt(mp.pi))
+        first = float(dtype(float(at_zero)))
+        print(f"ERF_ROOT_FIRST: {first!r}")
+        left = float(dtype(float(at_zero - first)))
+        how = {"weight": weight_in_erf, "fixed": {0: left}, "exact_leading": terms(3, 8)}
+        until = (NOT_ZERO, mpf("3.9" if single else "5.9"))
         tabulate(
-            "INVERSE_CBRT", lambda m: m ** (-mpf(1) / 3), cube_roots, terms(5, 4), dtype, **how
+            "ERF_ROOT_REST", lambda a, f=first: erf_root(a) - f, until, terms(26, 10), dtype, **how
         )
-        weight = relative(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z))
-        tabulate("ERF_SMALL", erf_tail, until_one, terms(12, 7), dtype, weight=weight)
-        middle, last = (mpf("1.5"), 4) if single else (mpf(2), 6)
-        how = {
-            "weight": lambda a: mp.erfc(a) / mp.erf(a),
-            "argument": lambda a, middle=middle: a - middle,
-        }
-        tabulate("LOG_ERFC", log_erfc, (mpf(1), mpf(last)), terms(18, 7), dtype, **how)
         centre, last = (mpf(2), mpf("10.1")) if single else (mpf(4), mpf(28))
         interval = (mpf(-1), (last - centre) / (last + centre))
         tabulate("ERFCX", scaled_erfcx(centre), interval, terms(22, 10), dtype)
@@ -310,10 +311,11 @@ def main() -> None:
         tabulate("DIGAMMA_NEAR_ROOT", digamma_near_root, interval, terms(22, 10), dtype, **how)
     tabulate("TAN_TAIL", tangent, octant, 7, SINGLE, weight=tangent_weight)
     tabulate("ATANH_TAIL", atanh_tail, (NOT_ZERO, s * s), 7, DOUBLE, weight=lambda z: z**2)
-    weight = relative(lambda f: mp.log(1 + f), 2)
-    tabulate("SHORT_LOG_TAIL", log_tail, fraction, 11, DOUBLE, weight=weight)
-    weight = relative(mp.exp, 1)
-    tabulate("SHORT_EXP", lambda r: (mp.exp(r) - 1) / r, half, 6, DOUBLE, weight=weight)
+    how = {"weight": relative(lambda f: mp.log(1 + f), 2), "fixed": {0: -0.5}}
+    tabulate("LOG_TAIL", log_tail, fraction, 9, SINGLE, **how)
+    until = (NOT_ZERO, s * s)
+    how = {"weight": lambda z: z / 2 * mp.log(2)}
+    tabulate("LOG2_TAIL", lambda z: twice_atanh_tail(z) / mp.log(2), until, 4, SINGLE, **how)
     how = {"argument": lambda t: t - mpf("0.299")}
     tabulate("ERFINV_TAIL", erfinv_tail, (mpf("0.1664"), mpf("0.432")), 14, DOUBLE, **how)
 

@@ -32,6 +32,15 @@ def test_loop_over_a_function_is_vectorised(name: str, dtype: str) -> None:
     assert re.search(rf"store <\d+ x {llvm_type}>", kernel)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softplus_and_sigmoid_of_one_number_share_an_exponential(dtype: str) -> None:
+    body = "softplus(x0[i]) + sigmoid(x0[i])"
+    (both,) = compiled("softplus", dtype, body=body).inspect_llvm().values()
+    (one,) = compiled("softplus", dtype).inspect_llvm().values()
+    # the power of two in an exponential
+    assert both.count("shl <") == one.count("shl <") > 0
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
 @pytest.mark.parametrize("operation", ["sum", "prod", "max", "min"])
 def test_reduction_is_vectorised_in_several_partial_results(operation: str, dtype: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import jitgrad
 from jitgrad.trace.capture import CannotCaptureError
+from tests.codegen.blocks import in_blocks
 from tests.codegen.plain import plain_kernels
 from tests.properties.programs import Program, programs, random_program
 from tests.properties.tiers import Outcome, cotangent, interpreted, run
@@ -160,6 +162,24 @@ def test_generated_source_of_programs_runs_as_plain_python() -> None:
                 except Exception as error:
                     error.add_note(f"random_program({seed}, most_statements=14){program}")
                     raise
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain Python", "compiled"])
+def test_programs_in_blocks_on_several_threads_give_the_same(compiled: bool) -> None:
+    before = jitgrad.get_num_threads()
+    jitgrad.set_num_threads(2)
+    try:
+        with in_blocks(), contextlib.nullcontext() if compiled else plain_kernels():
+            for seed in range(3000, 3000 + (COUNT // 5 if compiled else 2 * COUNT)):
+                program = random_program(seed)
+                try:
+                    check_program(program)
+                except Exception as error:
+                    error.add_note(f"random_program({seed}){program}")
+                    raise
+    finally:
+        jitgrad.set_num_threads(before)
 
 
 @pytest.mark.filterwarnings("error")

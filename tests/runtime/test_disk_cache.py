@@ -18,9 +18,11 @@ import pytest
 from jitgrad.runtime import disk_cache
 from jitgrad.runtime.build import ArgumentType, Kernel, build_kernel, build_statistics, clear_cache
 from jitgrad.runtime.disk_cache import CacheWarning, cache_directory, entry_key, evict
+from jitgrad.runtime.machine_code import MachineCode
 
 SOURCE = "# doubled (train.py:1)\ndef kernel(x):\n    return 2.0 * x\n"
 NUMBER = ArgumentType(np.dtype("float64"), is_scalar=True)
+UNKNOWN = MachineCode(b"", ("no_such_symbol",), ())
 SCRIPT = f"""
 import dataclasses, json
 import numpy as np
@@ -67,7 +69,7 @@ def only_entry(cache: Path) -> Path:
 def with_payload(entry: Path, payload: bytes) -> bytes:
     digest = hashlib.sha256(payload).digest()
     key = bytes.fromhex(entry.stem)
-    return disk_cache._HEADER.pack(b"jitgrad\n", 1, key, len(payload), digest) + payload
+    return disk_cache._HEADER.pack(b"jitgrad\n", 2, key, len(payload), digest) + payload
 
 
 def test_kernel_comes_from_disk_the_second_time() -> None:
@@ -132,7 +134,7 @@ def test_code_for_another_cpu_is_compiled_anew(run_python: Callable[..., str]) -
             id="no pickle",
         ),
         pytest.param(
-            lambda entry, content: with_payload(entry, pickle.dumps((["no_such_symbol"], ()))),
+            lambda entry, content: with_payload(entry, pickle.dumps(UNKNOWN)),
             "it needs no_such_symbol, which this process does not have",
             id="missing symbol",
         ),

@@ -23,7 +23,9 @@ from jitgrad.runtime import thread_pool, threads
 ROOT = Path(__file__).parents[2]
 X = np.linspace(-2.0, 2.0, 300_000)
 
-needs_pool = pytest.mark.skipif(not thread_pool.available(), reason="kernels run on one thread here")
+needs_pool = pytest.mark.skipif(
+    not thread_pool.available(), reason="kernels run on one thread here"
+)
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 
