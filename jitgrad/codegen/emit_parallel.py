@@ -116,6 +116,8 @@ class ParallelEmitter(KernelEmitter):
         self.prologue.append(f"{blocks} = {self.size_parameter(nest.blocks)}")
         for statement in nest.sums:
             self.carve_parts(statement.out, blocks)
+        if nest.multiplies:
+            self.writer.line("share_blas(team, False)")
         self.writer.line(f"{part} = take(team)")
         self.writer.line(f"while {part} < {blocks}:")
         self.writer.depth += 1
@@ -130,8 +132,10 @@ class ParallelEmitter(KernelEmitter):
         self.writer.line(f"{part} = take(team)")
         self.writer.depth -= 1
         self.unwritten = True
-        if nest.sums:
+        if nest.sums or nest.multiplies:
             self.meet()
+        if nest.multiplies:
+            self.writer.line("share_blas(team, True)")
         for combine in (self.combine_scalars, self.combine_arrays):
             for statement in nest.sums:
                 if self.is_scalar(statement.out) == (combine == self.combine_scalars):

@@ -10,8 +10,19 @@ import math
 from dataclasses import dataclass, field
 
 from jitgrad.codegen.lower import Lowered
-from jitgrad.codegen.nests import Compute, Item, Loop, Opaque, Read, Rename, Start, Statement
-from jitgrad.codegen.schedule import Schedule
+from jitgrad.codegen.nests import (
+    Call,
+    Compute,
+    Item,
+    Loop,
+    MatrixProduct,
+    Opaque,
+    Read,
+    Rename,
+    Start,
+    Statement,
+)
+from jitgrad.codegen.schedule import Placed, Schedule
 from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves
 from jitgrad.core.affine import Affine
 from jitgrad.core.primitive import Accumulation
@@ -26,6 +37,8 @@ MOST_BLOCKS = 64
 # What an addition, and reading or writing eight bytes, take in a packed loop.
 _NANOSECONDS_PER_COST = 0.05
 _NANOSECONDS_PER_WORD = 0.15
+# Of eight bytes each, by BLAS.
+_NANOSECONDS_PER_MULTIPLICATION = 0.06
 
 # Partial results that are arrays: how much of the work they may add.
 _MOST_PARTIAL_SHARE = 0.1
@@ -47,12 +60,15 @@ class Nest:
         The reductions over the loop, of which each block has a partial result.
     starts : dict
         What stores the first values of their accumulators, unless it stands inside another nest.
+    multiplies : bool
+        Whether there are matrix products in it; BLAS then uses one thread for each.
     """
 
     loop: Loop
     blocks: int
     sums: list[Statement] = field(default_factory=list)
     starts: dict[Statement, Item] = field(default_factory=dict)
+    multiplies: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -128,11 +144,15 @@ class _Planner:
                 if not (self.is_apart(leaf.statement, loop) or self.is_sum(leaf.statement)):
                     return False
                 found = True
+            elif isinstance(leaf, Call):
+                if not self.is_apart(leaf.step, loop):
+                    return False
+                found = True
             elif not isinstance(leaf, Start):
                 return False
         return found
 
-    def is_apart(self, statement: Statement, loop: Loop) -> bool:
+    def is_apart(self, statement: Placed, loop: Loop) -> bool:
         """Return whether each iteration of `loop` writes memory of its own, or none."""
         buffer = self.buffer(statement.out)
         if 0 in statement.reduced:
@@ -141,7 +161,7 @@ class _Planner:
             return True
         return any(_runs_with_outermost(statement.out_index[axis]) for axis in buffer.axes)
 
-    def is_own(self, statement: Statement, loop: Loop) -> bool:
+    def is_own(self, statement: Placed, loop: Loop) -> bool:
         """Return whether a value's buffer holds what one iteration of `loop` makes of it."""
         buffer = self.buffer(statement.out)
         if buffer is None or buffer.offset < 0 or not statement.whole:
@@ -175,6 +195,10 @@ class _Planner:
         blocks = min(MOST_BLOCKS, loop.extent.size, int(cost / BLOCK_NANOSECONDS))
         nest = Nest(loop, blocks)
         for leaf in leaves(loop):
+            if isinstance(leaf, Call):
+                nest.multiplies = True
+                if self.is_own(leaf.step, loop):
+                    self.plan.own.setdefault(leaf.step.out, 0)
             if not isinstance(leaf, Compute):
                 continue
             statement = leaf.statement
@@ -262,7 +286,10 @@ class _Planner:
 
 def nanoseconds(loop: Loop) -> float:
     """Return an estimate of the time that one thread takes for a nest."""
-    return sum(map(_nanoseconds_of, _statements(loop)))
+    products = [leaf.step for leaf in leaves(loop) if isinstance(leaf, Call)]
+    return sum(map(_nanoseconds_of, _statements(loop))) + sum(
+        map(_nanoseconds_of_product, products)
+    )
 
 
 def _nanoseconds_of(statement: Statement) -> float:
@@ -273,6 +300,13 @@ def _nanoseconds_of(statement: Statement) -> float:
     words = sum(value.dtype.itemsize for value in touched if value.spec.size >= trips) / 8
     width = statement.out.dtype.itemsize / 8
     return trips * (cost * width * _NANOSECONDS_PER_COST + words * _NANOSECONDS_PER_WORD)
+
+
+def _nanoseconds_of_product(product: MatrixProduct) -> float:
+    stack = math.prod(extent.size for extent in product.axes)
+    multiplications = stack * math.prod(product.left.shape) * product.right.shape[1]
+    width = product.out.dtype.itemsize / 8
+    return multiplications * width * _NANOSECONDS_PER_MULTIPLICATION
 
 
 def _nbytes(value: Value) -> int:

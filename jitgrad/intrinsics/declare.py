@@ -64,6 +64,8 @@ class Intrinsic:
         LLVM code of any other function.
     in_place : bool
         Whether the formula is so short that it is written out at each call.
+    routine : callable, optional
+        Function whose Python text is what is compiled.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Intrinsic:
     formula: Formula | None = None
     lowering: Lowering | None = None
     in_place: bool = False
+    routine: Twin | None = None
 
 
 INTRINSICS: dict[str, Intrinsic] = {}

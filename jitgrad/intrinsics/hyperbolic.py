@@ -165,7 +165,7 @@ def _angle(e: Emitter, huge: Value, sine: Value, cosine: Value) -> Value:
     Where they are huge, which makes them equal, one is given as zero and the other divided by four:
     an eighth of their sum ``exp(y)`` is far from overflow.
     """
-    # from 3/4 to 3/2 of the power: the sum below loses digits, and below 3/2 is not needed
+    # k is zero up to exp(y) = 3/2, as far as the polynomial goes: with k terms of it cancel
     k, power = nearest_power_of_two(e, (sine + cosine) * (math.sqrt(2.0) / 1.5))
     # (exp(y) - 2**k) / (exp(y) + 2**k); without k the square of this, which is accurate near zero
     near = power.equals(1.0)

@@ -36,6 +36,8 @@ START, MEET, LEAVE = 1, 2, 3  # addresses of the pool's functions
 LIMIT = 4  # how many threads may take part
 SIZE = 5  # how many do, once that is known
 ACTIVE = 6  # whether others take part
+BLAS = 7  # address of what sets the number of threads of BLAS, or 0
+BLAS_THREADS = 9  # how many it has outside of blocks
 NEXT_BLOCK = 8
 ARRIVED = 16
 MEETINGS = 24
@@ -183,6 +185,38 @@ def _leave(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     is_first = builder.icmp_signed("==", rank, rank.type(0))
     with builder.if_then(builder.and_(is_first, _is_active(builder, team))):
         _call(builder, team, LEAVE, [team])
+    return context.get_dummy_value()
+
+
+def _share_blas_type(team: Any, shared: Any) -> Any:
+    from numba import types
+    from numba.core.typing import signature
+
+    return signature(types.none, team, types.boolean) if _is_team(types, team) else None
+
+
+@typed_by(_share_blas_type)
+def share_blas(team: Team, shared: bool) -> None:
+    """Let BLAS divide a product among threads, or not: the threads of a team call it themselves.
+
+    Parameters
+    ----------
+    team : int64[WORDS]
+        What the threads share.
+    shared : bool
+        Whether one product may use all threads.
+    """
+
+
+@lowering(share_blas)
+def _share_blas(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from llvmlite import ir
+
+    team, word = _data(context, builder, signature, arguments), ir.IntType(64)
+    address = builder.load(_place(builder, team, BLAS))
+    with builder.if_then(builder.icmp_signed("!=", address, word(0))):
+        together = builder.load(_place(builder, team, BLAS_THREADS))
+        _call(builder, team, BLAS, [builder.select(arguments[1], together, word(1))])
     return context.get_dummy_value()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.intrinsics.declare import Twin, lowering, typed_by
+from jitgrad.intrinsics.declare import INTRINSICS, Twin, lowering, typed_by
 
 
 def routine(function: Twin) -> Twin:
@@ -23,15 +23,13 @@ def routine(function: Twin) -> Twin:
         `function`, made silent.
     """
     quiet: Twin = typed_by(_routine_type)(function)
+    INTRINSICS[function.__name__].routine = function
 
     @lowering(quiet)
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         from numba import types
         from numba.core import cgutils, typing
 
-        from jitgrad.intrinsics.registration import register
-
-        register()
         # of the elements' type alone, so that calls on any arrays share the machine code
         kinds = [
             types.Array(kind.dtype, kind.ndim, "C") if isinstance(kind, types.Array) else kind

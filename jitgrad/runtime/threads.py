@@ -223,6 +223,7 @@ def _enlist(space: Workspace, threads: int) -> None:
         if pool is not None:
             team[[parallel.START, parallel.MEET, parallel.LEAVE]] = pool.functions
     team[parallel.LIMIT] = threads
+    team[parallel.BLAS], team[parallel.BLAS_THREADS] = _blas_setting()
 
 
 def _current_pool(threads: int) -> ThreadPool | None:
@@ -239,6 +240,16 @@ def _current_pool(threads: int) -> ThreadPool | None:
                 _pool = ThreadPool(threads - 1)
             pool = _pool
     return pool
+
+
+def _blas_setting() -> tuple[int, int]:
+    """Return the address of what sets the threads of the kernels' BLAS, and how many it has."""
+    module = sys.modules.get(_BLAS_OF_KERNELS)
+    count = _blas_function(module, "get_num_threads") if module is not None else None
+    change = _blas_function(module, "set_num_threads") if module is not None else None
+    if count is None or change is None:
+        return 0, 1
+    return ctypes.cast(change, ctypes.c_void_p).value or 0, count()  # type: ignore[arg-type]
 
 
 def stop_threads() -> None:

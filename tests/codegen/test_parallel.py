@@ -180,3 +180,23 @@ def test_each_thread_has_scratch_rows_of_its_own() -> None:
     assert text.thread_bytes % 64 == 0
     assert bool(text.thread_bytes) == bool(re.search(r"rank \* sizes", text.source))
     assert text.thread_bytes > 0
+
+
+def test_stacked_products_run_in_blocks_with_what_is_between_them(threads: Any) -> None:
+    def attend(x: Any) -> Any:
+        q, k, v = (x[:, :, n].permute(0, 2, 1, 3) for n in range(3))
+        return jg.softmax(q @ k.mT, -1) @ v
+
+    x = np.random.default_rng(0).normal(size=(4, 24, 3, 2, 16))
+    whole = graph(attend, x=x)
+    with in_blocks():
+        run = program(whole)
+    (text,) = run.texts
+    nest = text.source[text.source.index("while part <") :]
+    assert nest.count("gemm(") == 2
+    assert "exp(" in nest
+    (expected,) = interpret(whole, [x])
+    for count in (1, 2):
+        threads(count)
+        for _ in range(5):
+            np.testing.assert_allclose(run.run(x)[0], expected, rtol=1e-11)
