@@ -29,7 +29,6 @@ from jitgrad.codegen.nests import (
     Item,
     Lookup,
     Loop,
-    Matrix,
     MatrixProduct,
     Opaque,
     Read,
@@ -38,6 +37,7 @@ from jitgrad.codegen.nests import (
     Statement,
     counting,
 )
+from jitgrad.codegen.products import ProductText
 from jitgrad.codegen.schedule import Schedule
 from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves
 from jitgrad.codegen.text import Failure, KernelText, Writer
@@ -139,12 +139,9 @@ class KernelEmitter:
             for leaf in leaves(item):
                 for value in _values_touched(leaf):
                     read[self.storage.root(value)] = None
-                if isinstance(leaf, Compute):
-                    self.made_here.add(leaf.statement.out)
-                elif isinstance(leaf, Call) or (
-                    isinstance(leaf, Opaque) and isinstance(leaf.step, IntrinsicCall)
-                ):
-                    self.made_here.add(leaf.step.out)
+                step = leaf.statement if isinstance(leaf, Compute) else getattr(leaf, "step", None)
+                if isinstance(step, (Statement, MatrixProduct, IntrinsicCall)):
+                    self.made_here.add(step.out)
         order = {v: k for k, v in enumerate(self.lowered.graph.inputs)}
         outside = [v for v in read if v not in self.made_here]
         outside.sort(key=lambda v: order.get(v, len(order)))
@@ -562,38 +559,12 @@ class KernelEmitter:
             self.need_buffer(buffer)
         return self.names[value]
 
-    def matrix_product(self, step: MatrixProduct) -> None:
-        """Write a product as calls of BLAS."""
+    def matrix_product(self, step: MatrixProduct, rows: str = "", columns: str = "") -> None:
+        """Write a product as a call of BLAS, or a range of its rows or columns."""
         self.comment(step.node)
-        left, right = step.left, step.right
-        flags = left.transposed, right.transposed
-        if step.result.transposed:
-            # The transpose of a product is that of the transposed factors in the other order.
-            left, right, flags = right, left, (not right.transposed, not left.transposed)
-        texts = [self.matrix_text(m) for m in (left, right, step.result)]
-        self.writer.line(f"gemm({', '.join(texts)}, {flags[0]}, {flags[1]}, False)")
-
-    def matrix_text(self, matrix: Matrix) -> str:
-        """Return the text of one matrix of a stack: a part of an array."""
-        loops = [loop_name(depth) for depth in range(matrix.stack)]
-        axes = (matrix.rows_axis, matrix.columns_axis)
-        buffer = self.storage.buffers.get(matrix.value)
-        entries = [
-            self.range_text(entry.constant, matrix.value.shape[axis], matrix.count(axis))
-            if axis in axes
-            else index_text((entry,), loops, self.offset_parameter, {})[1:-1]
-            for axis in (buffer.axes if buffer is not None else range(matrix.value.ndim))
-            for entry in matrix.index[axis : axis + 1]
-        ]
-        while entries and entries[-1] == ":":
-            entries.pop()
-        return self.whole(matrix.value) + (f"[{', '.join(entries)}]" if entries else "")
-
-    def range_text(self, start: int, length: int, count: int) -> str:
-        """Return the text of `count` elements of an axis from `start` on."""
-        if start == 0 and count == length:
-            return ":"
-        return f"{self.offset_parameter(start)}:{self.offset_parameter(start + count)}"
+        loops = [loop_name(depth) for depth in range(len(step.axes))]
+        text = ProductText(self.storage, self.whole, self.offset_parameter, loops)
+        self.writer.line(text.call(step, rows, columns))
 
     def comment(self, node: Node | None) -> None:
         """Say which of the user's lines the following statements come from."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from jitgrad.codegen.emit import KernelEmitter, loop_name
 from jitgrad.codegen.expressions import CAST_NAMES
-from jitgrad.codegen.nests import Compute, IndexEntry, Item, Loop, Statement
-from jitgrad.codegen.parallel import Nest, ParallelPlan
-from jitgrad.codegen.storage import Buffer
+from jitgrad.codegen.nests import (
+    Call,
+    Compute,
+    IndexEntry,
+    Item,
+    Loop,
+    MatrixProduct,
+    Statement,
+)
+from jitgrad.codegen.parallel import Division, Nest, ParallelPlan
+from jitgrad.codegen.storage import Buffer, leaves
 from jitgrad.codegen.text import KernelText
 from jitgrad.ir.graph import Value
 
@@ -53,12 +61,17 @@ class ParallelEmitter(KernelEmitter):
             super().body(items, depth)
             return
         self.writer.line("enter(team, rank)")
+        multiplies = any(isinstance(leaf, Call) for item in items for leaf in leaves(item))
+        if multiplies:
+            self.writer.line("share_blas(team, False)")
         starts = self.plan.starts()
         for item in items:
             if id(item) in starts:
                 continue
             if isinstance(item, Loop) and item in self.plan.nests:
                 self.blocks(self.plan.nests[item])
+            elif isinstance(item, Call) and item in self.plan.products:
+                self.product_in_blocks(item.step, self.plan.products[item])
             elif id(item) in self.plan.leading:
                 self.lead()
                 super().body([item], 0)
@@ -67,6 +80,9 @@ class ParallelEmitter(KernelEmitter):
                 super().body([item], 0)
                 self.unread |= isinstance(item, Compute) and self.reads_results(item.statement)
         self.end_of_leading()
+        if multiplies:
+            self.meet()
+            self.writer.line("share_blas(team, True)")
         self.writer.line("leave(team, rank)")
 
     def reads_results(self, statement: Statement) -> bool:
@@ -116,8 +132,6 @@ class ParallelEmitter(KernelEmitter):
         self.prologue.append(f"{blocks} = {self.size_parameter(nest.blocks)}")
         for statement in nest.sums:
             self.carve_parts(statement.out, blocks)
-        if nest.multiplies:
-            self.writer.line("share_blas(team, False)")
         self.writer.line(f"{part} = take(team)")
         self.writer.line(f"while {part} < {blocks}:")
         self.writer.depth += 1
@@ -132,14 +146,34 @@ class ParallelEmitter(KernelEmitter):
         self.writer.line(f"{part} = take(team)")
         self.writer.depth -= 1
         self.unwritten = True
-        if nest.sums or nest.multiplies:
+        if nest.sums:
             self.meet()
-        if nest.multiplies:
-            self.writer.line("share_blas(team, True)")
         for combine in (self.combine_scalars, self.combine_arrays):
             for statement in nest.sums:
                 if self.is_scalar(statement.out) == (combine == self.combine_scalars):
                     combine(statement, nest, blocks)
+
+    def product_in_blocks(self, step: MatrixProduct, division: Division) -> None:
+        """Write a product of which each block computes some rows or columns."""
+        self.end_of_leading()
+        self.meet()
+        part, blocks = self.part_name, self.unused_name(f"parts{self.nests_written}")
+        self.nests_written += 1
+        self.prologue.append(f"{blocks} = {self.size_parameter(division.blocks)}")
+        result = step.result
+        axis = result.rows_axis if division.by_rows else result.columns_axis
+        size = self.extent_name(self.lowered.extent(step.out, axis))
+        self.writer.line(f"{part} = take(team)")
+        self.writer.line(f"while {part} < {blocks}:")
+        self.writer.depth += 1
+        self.writer.line(f"{self.first_name} = first_of({part}, {blocks}, {size})")
+        self.writer.line(f"{self.end_name} = first_of({part} + 1, {blocks}, {size})")
+        share = f"{self.first_name}:{self.end_name}"
+        rows, columns = (share, "") if division.by_rows else ("", share)
+        self.matrix_product(step, rows, columns)
+        self.writer.line(f"{part} = take(team)")
+        self.writer.depth -= 1
+        self.unwritten = True
 
     def carve_parts(self, value: Value, blocks: str) -> None:
         """Define the array of partial results, a row for each block."""

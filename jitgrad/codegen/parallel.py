@@ -40,6 +40,10 @@ _NANOSECONDS_PER_WORD = 0.15
 # Of eight bytes each, by BLAS.
 _NANOSECONDS_PER_MULTIPLICATION = 0.06
 
+# Each part of a product prepares one of the factors anew, so there are few, and none is thin.
+_MOST_PRODUCT_BLOCKS = 4
+_LEAST_SIDE = 128
+
 # Partial results that are arrays: how much of the work they may add.
 _MOST_PARTIAL_SHARE = 0.1
 
@@ -60,15 +64,28 @@ class Nest:
         The reductions over the loop, of which each block has a partial result.
     starts : dict
         What stores the first values of their accumulators, unless it stands inside another nest.
-    multiplies : bool
-        Whether there are matrix products in it; BLAS then uses one thread for each.
     """
 
     loop: Loop
     blocks: int
     sums: list[Statement] = field(default_factory=list)
     starts: dict[Statement, Item] = field(default_factory=dict)
-    multiplies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How a matrix product is divided among threads.
+
+    Parameters
+    ----------
+    blocks : int
+        Into how many parts.
+    by_rows : bool
+        Whether each part is some of its rows, or some of its columns.
+    """
+
+    blocks: int
+    by_rows: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -79,6 +96,8 @@ class ParallelPlan:
     ----------
     nests : dict
         The loops that run in blocks.
+    products : dict
+        The matrix products that are divided.
     leading : set of Item
         What only the first thread does; the rest is done by all of them alike.
     partial : dict
@@ -90,6 +109,7 @@ class ParallelPlan:
     """
 
     nests: dict[Loop, Nest] = field(default_factory=dict)
+    products: dict[Call, Division] = field(default_factory=dict)
     leading: set[int] = field(default_factory=set)
     partial: dict[Value, Buffer] = field(default_factory=dict)
     own: dict[Value, int] = field(default_factory=dict)
@@ -121,23 +141,26 @@ class _Planner:
         self.statement_of = {s.out: s for item in part.body for s in _statements(item)}
 
     def run(self) -> bool:
-        loops = [item for item in self.part.body if isinstance(item, Loop)]
-        cost = {loop: nanoseconds(loop) for loop in loops}
-        if sum(cost.values()) < LEAST_NANOSECONDS:
+        cost = {
+            item: nanoseconds(item) for item in self.part.body if isinstance(item, (Loop, Call))
+        }
+        divisible = [item for item in cost if self.is_divisible(item)]
+        if sum(cost[item] for item in divisible) < LEAST_NANOSECONDS:
             return False
-        divisible = {loop for loop in loops if self.is_divisible(loop)}
-        if sum(cost[loop] for loop in divisible) < LEAST_NANOSECONDS:
-            return False
-        for loop in loops:
-            if loop in divisible:
-                self.divide(loop, cost[loop])
+        for item in divisible:
+            if isinstance(item, Call):
+                self.plan.products[item] = _division(item.step, cost[item])
+            else:
+                self.divide(item, cost[item])
         self.take_starts()
         return self.divide_rest() and self.place()
 
     # -- nests ----------------------------------------------------------------------------
 
-    def is_divisible(self, loop: Loop) -> bool:
+    def is_divisible(self, loop: Loop | Call) -> bool:
         """Return whether iterations of `loop` can run at the same time, up to reductions."""
+        if isinstance(loop, Call):
+            return _division(loop.step, nanoseconds(loop)).blocks > 1
         found = False
         for leaf in leaves(loop):
             if isinstance(leaf, Compute):
@@ -195,10 +218,8 @@ class _Planner:
         blocks = min(MOST_BLOCKS, loop.extent.size, int(cost / BLOCK_NANOSECONDS))
         nest = Nest(loop, blocks)
         for leaf in leaves(loop):
-            if isinstance(leaf, Call):
-                nest.multiplies = True
-                if self.is_own(leaf.step, loop):
-                    self.plan.own.setdefault(leaf.step.out, 0)
+            if isinstance(leaf, Call) and self.is_own(leaf.step, loop):
+                self.plan.own.setdefault(leaf.step.out, 0)
             if not isinstance(leaf, Compute):
                 continue
             statement = leaf.statement
@@ -232,7 +253,7 @@ class _Planner:
         for item in reversed(self.part.body):
             if id(item) in starts or (isinstance(item, Opaque) and isinstance(item.step, Rename)):
                 continue
-            by_all = isinstance(item, Loop) and item in self.plan.nests
+            by_all = item in self.plan.nests or item in self.plan.products
             if isinstance(item, Compute) and item.statement.out in needed:
                 by_all = True
                 if not self.all_may_do(item.statement):
@@ -284,12 +305,25 @@ class _Planner:
         return True
 
 
-def nanoseconds(loop: Loop) -> float:
-    """Return an estimate of the time that one thread takes for a nest."""
-    products = [leaf.step for leaf in leaves(loop) if isinstance(leaf, Call)]
-    return sum(map(_nanoseconds_of, _statements(loop))) + sum(
-        map(_nanoseconds_of_product, products)
-    )
+def nanoseconds(item: Item) -> float:
+    """Return an estimate of the time that one thread takes for a nest or a product."""
+    products = [leaf.step for leaf in leaves(item) if isinstance(leaf, Call)]
+    total = sum(map(_nanoseconds_of_product, products))
+    return total + sum(map(_nanoseconds_of, _statements(item)))
+
+
+def _division(product: MatrixProduct, cost: float) -> Division:
+    """Return how a product is divided: its longer side, if it is all of an axis of the arrays."""
+    result = product.result
+    sides = [
+        (result.shape[0], True, product.left, product.left.rows_axis, result.rows_axis),
+        (result.shape[1], False, product.right, product.right.columns_axis, result.columns_axis),
+    ]
+    for size, by_rows, factor, axis, own_axis in sorted(sides, key=lambda side: -side[0]):
+        if factor.is_whole(axis) and result.is_whole(own_axis):
+            most = min(_MOST_PRODUCT_BLOCKS, size // _LEAST_SIDE)
+            return Division(max(min(most, int(cost / BLOCK_NANOSECONDS)), 1), by_rows)
+    return Division(1, True)
 
 
 def _nanoseconds_of(statement: Statement) -> float:

@@ -88,13 +88,30 @@ class Vjps:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Derivative as one map from the outputs' cotangents to those of several inputs at once.
+
+    For operations whose way back is costly and the same for all inputs, such as loops.
+
+    Parameters
+    ----------
+    rule : Rule
+        Names what it needs as any rule; besides, ``wanted``, the numbers of the inputs asked for,
+        ``params``, all static parameters, and ``record``, the last output. Gives one cotangent
+        for each of `wanted`.
+    """
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
 class NoDerivative:
     """Says that an operation has no derivative, and why."""
 
     reason: str
 
 
-Derivative = Partials | Vjps | NoDerivative
+Derivative = Partials | Vjps | Together | NoDerivative
 
 
 def partials(*functions: RuleFunction, singular: bool = False) -> Partials:
@@ -110,6 +127,11 @@ def vjps(*functions: RuleFunction) -> Vjps:
 def transposes(*functions: RuleFunction) -> Vjps:
     """Return the derivative of an operation that is linear in each input that has a rule."""
     return Vjps(_rules(functions), linear=True)
+
+
+def together(function: Callable[..., Any]) -> Together:
+    """Return the derivative that one map to the cotangents of all inputs states."""
+    return Together(Rule.of(function))
 
 
 def none(reason: str) -> NoDerivative:
@@ -336,7 +358,7 @@ class Primitive:
     infer : callable
         ``infer(*specs, **params)`` gives the output's `Spec`, or a tuple of them; raises the
         user's error where inputs do not fit.
-    derivative : Partials, Vjps or NoDerivative
+    derivative : Partials, Vjps, Together or NoDerivative
         In terms of other operations.
     lowering : Lowering
         How kernels compute it.
@@ -359,6 +381,9 @@ class Primitive:
     merge : callable, optional
         For an operation of one input: ``merge(first, second)`` gives the static parameters that do
         at once what the operation does with `first` and then with `second`.
+    unread : callable, optional
+        ``unread(params, read)`` gives the static parameters that do where only those outputs are
+        used for which `read` is true.
     """
 
     name: str
@@ -375,6 +400,7 @@ class Primitive:
     impure: bool = False
     neutral: dict[int, float] = field(default_factory=dict)
     merge: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
+    unread: Callable[[dict[str, Any], tuple[bool, ...]], dict[str, Any]] | None = None
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Call the operation; arguments beyond its inputs are static parameters by name."""
@@ -397,6 +423,8 @@ class Primitive:
         """Return the derivative rule for input number `index`, None if it has none."""
         if isinstance(self.derivative, NoDerivative):
             return None
+        if isinstance(self.derivative, Together):
+            return self.derivative.rule
         return self.derivative.rules[0 if self.variadic else index]
 
     def output_specs(self, specs: Sequence[Spec], params: dict[str, Any]) -> tuple[Spec, ...]:
@@ -420,7 +448,7 @@ def register(primitive: Primitive) -> Primitive:
     if primitive.name in TABLE:
         raise ValueError(f"operation {primitive.name} is in the table already")
     derivative = primitive.derivative
-    if not isinstance(derivative, NoDerivative):
+    if not isinstance(derivative, (NoDerivative, Together)):
         expected = 1 if primitive.variadic else len(primitive.inputs)
         if len(derivative.rules) != expected:
             raise ValueError(f"operation {primitive.name} needs {expected} derivative rules")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad.core.dtypes import bool_
-from jitgrad.core.primitive import NoDerivative, Partials, Primitive
+from jitgrad.core.primitive import NoDerivative, Partials, Primitive, Together
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import mul, scale_cotangent
 from jitgrad.ops.cast import convert
@@ -20,6 +20,34 @@ def names_needed(primitive: Primitive, index: int) -> tuple[str, ...]:
     """Return the names that the rule for input `index` asks for."""
     rule = primitive.rule_for(index)
     return () if rule is None else rule.needs
+
+
+def input_cotangents(
+    primitive: Primitive,
+    wanted: Sequence[int],
+    ct: Any,
+    specs: Sequence[Spec],
+    params: dict[str, Any],
+    saved: Callable[[str], Any],
+) -> list[Any]:
+    """Return the cotangents of the inputs numbered `wanted`; see `input_cotangent`.
+
+    None stands for one that is zero whatever the cotangents of the outputs are.
+    """
+    derivative = primitive.derivative
+    if not isinstance(derivative, Together):
+        return [input_cotangent(primitive, k, ct, specs, params, saved) for k in wanted]
+    if not wanted:
+        return []
+    offered = {"ct": ct, "specs": tuple(specs), "params": params, "wanted": tuple(wanted)}
+    needs = derivative.rule.needs
+    results = derivative.rule.function(
+        *[offered[name] if name in offered else saved(name) for name in needs]
+    )
+    return [
+        None if result is None else conform(result, specs[k])
+        for k, result in zip(wanted, results, strict=True)
+    ]
 
 
 def input_cotangent(
@@ -50,7 +78,7 @@ def input_cotangent(
     rule = primitive.rule_for(index)
     derivative = primitive.derivative
     assert rule is not None
-    assert not isinstance(derivative, NoDerivative)
+    assert not isinstance(derivative, (NoDerivative, Together))
     arguments = []
     for source, key in _sources(primitive, index):
         if source == "ct":

@@ -14,7 +14,7 @@ from jitgrad.core.errors import GradientError
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Value
-from jitgrad.ops.derivatives import input_cotangent, names_needed
+from jitgrad.ops.derivatives import input_cotangents, names_needed
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
@@ -238,7 +238,7 @@ class PrimitiveNode(TapeNode):
     def save(self, args: Sequence[Any], outputs: Sequence[Tensor]) -> None:
         """Keep those of `args` and `outputs` that the rules of inputs with an edge ask for."""
         edges = self.edges
-        inputs, out = _kept(self.primitive, tuple([edge is not None for edge in edges]))
+        inputs, out, record = _kept(self.primitive, tuple([edge is not None for edge in edges]))
         for index, name in inputs:
             if index is None:
                 self.saved[name] = tuple(
@@ -250,6 +250,8 @@ class PrimitiveNode(TapeNode):
             # Without its edge, which would make a cycle of the node with itself; see _unpack.
             kept = tuple([Saved(output, None) for output in outputs])
             self.saved["out"] = kept if len(kept) > 1 else kept[0]
+        if record:
+            self.saved["record"] = Saved(outputs[-1], None)
 
     def input_cotangents(self, cts: list[Any], keep: bool) -> Sequence[Any]:
         """Return the cotangents that the operation's rules give; see `TapeNode`."""
@@ -257,12 +259,11 @@ class PrimitiveNode(TapeNode):
             raise freed_error(self.name_)
         ct: Any = tuple(cts) if len(cts) > 1 else cts[0]
         primitive, params, specs = self.primitive, self.params, self.specs
-        results = [
-            None
-            if edge is None
-            else input_cotangent(primitive, index, ct, specs, params, self._unpack)
-            for index, edge in enumerate(self.edges)
-        ]
+        wanted = [index for index, edge in enumerate(self.edges) if edge is not None]
+        results: list[Any] = [None] * len(self.edges)
+        found = input_cotangents(primitive, wanted, ct, specs, params, self._unpack)
+        for index, result in zip(wanted, found, strict=True):
+            results[index] = result
         if not keep and self.saved:
             self.saved = {}
             self.freed = True
@@ -310,15 +311,15 @@ def _save(arg: Any, edge: Edge | None) -> Any:
 @functools.lru_cache(maxsize=4096)
 def _kept(
     primitive: Primitive, with_edge: tuple[bool, ...]
-) -> tuple[tuple[tuple[int | None, str], ...], bool]:
+) -> tuple[tuple[tuple[int | None, str], ...], bool, bool]:
     """Return what the rules of the inputs `with_edge` ask for.
 
     Returns
     -------
     tuple of (int or None, str)
         Number and name of each input to keep; None for all inputs of a variadic operation.
-    bool
-        Whether the outputs are needed.
+    bool, bool
+        Whether all outputs, and whether the last one, a record, are needed.
     """
     names = {
         name
@@ -331,7 +332,8 @@ def _kept(
         inputs = [(None, primitive.inputs[0].removeprefix("*"))]
     else:
         inputs = list(enumerate(primitive.inputs))
-    return tuple([(index, name) for index, name in inputs if name in names]), "out" in names
+    kept = tuple([(index, name) for index, name in inputs if name in names])
+    return kept, "out" in names, "record" in names
 
 
 @functools.cache

@@ -7,25 +7,23 @@ import inspect
 import types
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from jitgrad.core.bind import tracing
 from jitgrad.core.errors import TraceError
-from jitgrad.core.location import Location, location_of, user_frame
-from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
 from jitgrad.core.tree import Tree, flatten
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.interpret import run_nodes
 from jitgrad.ir.walk import active_values
-from jitgrad.ops.cast import cast, stop_gradient
-from jitgrad.tensor.tape import TapeNode, is_spent
+from jitgrad.ops.cast import stop_gradient
+from jitgrad.tensor.tape import is_spent
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
-from jitgrad.trace.recorder import Recorder, operand_of
-from jitgrad.trace.stand_ins import ArrayStandIn, NumberStandIn, stand_in, strong
+from jitgrad.trace.recorder import operand_of
+from jitgrad.trace.stand_ins import ArrayStandIn, NumberStandIn, stand_in
+from jitgrad.trace.user_code import UserCodeRecorder
 
 
 class CannotCaptureError(BaseException):
@@ -141,7 +139,7 @@ class Captured:
     differentiable: set[Value] = field(default_factory=set)
 
 
-class Capture(Recorder):
+class Capture(UserCodeRecorder):
     """The trace of a user's function.
 
     Parameters
@@ -159,52 +157,10 @@ class Capture(Recorder):
         self.captured = Captured(nodes=self.builder.nodes)
         self.known: dict[Value, Any] = {}
         self._run_up_to = 0
-        self._locations: dict[int, Location | None] = {}
-        self._going_back: TapeNode | None = None
-        self._made: set[Value] = set()
-        self._made_up_to = 0
         self._shadows: dict[int, Tensor] = {}
         self._alive: list[Any] = []
         self._first_values: dict[int, tuple[Source, Tensor, Any, Tensor]] = {}
         self._objects: dict[int, Source] = {}
-        # Whether an operator on Python numbers is being recorded, which gives a number again.
-        self.among_numbers = False
-
-    # -- recording ------------------------------------------------------------------------
-
-    def evaluate(
-        self, primitive: Primitive, raws: tuple[Any, ...], params: dict[str, Any]
-    ) -> tuple[Any, ...]:
-        """Append a node for the user's line that is running."""
-        frame = user_frame()
-        location = None
-        if frame is not None:
-            location = location_of(frame)
-            self._name_values(frame)
-        if self._going_back is not None:
-            location = self._locations.get(self._going_back.number, location)
-        operands = tuple(map(operand_of, raws))
-        if not self.among_numbers and primitive is not cast and _all_weak(operands):
-            # jitgrad's functions make Tensors of numbers; Python's operators don't.
-            return self.evaluate(primitive, tuple(map(_strong_raw, raws)), params)
-        adjoint = self._going_back is not None
-        return self.builder.emit(primitive, operands, params, location, adjoint)
-
-    def recorded(self, node: TapeNode) -> None:
-        """Remember the user's line of an operation, for the comments of its derivative."""
-        self._locations[node.number] = self.builder.nodes[-1].location
-
-    def going_back_through(self, node: TapeNode | None) -> None:
-        """Note which operation's derivative follows."""
-        self._going_back = node
-
-    def _name_values(self, frame: FrameType) -> None:
-        """Give values the names of the local variables that hold them now."""
-        for name, thing in frame.f_locals.items():
-            if isinstance(thing, Tensor):
-                raw = thing._raw
-                if isinstance(raw, Value) and not raw.name:
-                    raw.name = name
 
     # -- inputs ---------------------------------------------------------------------------
 
@@ -256,7 +212,7 @@ class Capture(Recorder):
         """Return what stands for `tensor` here: itself, an input, or a constant."""
         raw = tensor._raw
         if isinstance(raw, Value):
-            if raw not in self.known and not self._is_mine(raw):
+            if raw not in self.known and not self.is_made_here(raw):
                 raise TraceError(
                     f"a Tensor of shape {tuple(tensor.shape)} of another trace was used",
                     why="it was made while another compiled function was being traced",
@@ -282,14 +238,6 @@ class Capture(Recorder):
         self.captured.constants.append(raw)
         self.captured.met_numpy = True
         return self.add_input(tensor, Source("constant", len(self.captured.constants) - 1))
-
-    def _is_mine(self, value: Value) -> bool:
-        # Values of this trace are outputs of its nodes; a set of all of them is kept up to date.
-        made = self._made
-        for node in self.builder.nodes[self._made_up_to :]:
-            made.update(node.outputs)
-        self._made_up_to = len(self.builder.nodes)
-        return value in made
 
     # -- values on demand -----------------------------------------------------------------
 
@@ -412,16 +360,6 @@ _NEVER_CHANGING = (
     bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type, slice, range,
     frozenset, np.generic, np.dtype, enum.Enum, types.ModuleType, types.BuiltinFunctionType,
 )  # fmt: skip
-
-
-def _all_weak(operands: Sequence[Any]) -> bool:
-    """Return whether all operands are Python numbers, and one of them is not a constant."""
-    values = [o for o in operands if isinstance(o, Value)]
-    return bool(values) and all(o.spec.weak for o in operands)
-
-
-def _strong_raw(raw: Any) -> Any:
-    return strong(make_tensor(raw))._raw if isinstance(raw, Value) else raw
 
 
 def capture(

@@ -11,7 +11,7 @@ from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
 from jitgrad.ir.walk import active_values
 from jitgrad.ops.arithmetic import add
-from jitgrad.ops.derivatives import input_cotangent
+from jitgrad.ops.derivatives import input_cotangents
 from jitgrad.tensor.modes import no_grad
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.recorder import Recorder
@@ -100,15 +100,22 @@ def _carry_back(node: Node, active: set[Value], arrived: dict[Value, Tensor]) ->
         if name == "out":
             outputs = tuple(map(make_tensor, node.outputs))
             return outputs if len(outputs) > 1 else outputs[0]
+        if name == "record":
+            return make_tensor(node.outputs[-1])
         if node.primitive.variadic:
             return tuple(map(_tensor_of, node.inputs))
         return _tensor_of(node.inputs[node.primitive.inputs.index(name)])
 
-    for index, operand in enumerate(node.inputs):
-        if operand not in active or node.primitive.rule_for(index) is None:
-            continue
-        ct = input_cotangent(node.primitive, index, ct_all, node.specs, dict(node.params), saved)
-        _accumulate(arrived, operand, ct)
+    wanted = [
+        index
+        for index, operand in enumerate(node.inputs)
+        if operand in active and node.primitive.rule_for(index) is not None
+    ]
+    params = dict(node.params)
+    found = input_cotangents(node.primitive, wanted, ct_all, node.specs, params, saved)
+    for index, ct in zip(wanted, found, strict=True):
+        if ct is not None:
+            _accumulate(arrived, node.inputs[index], ct)  # type: ignore[arg-type]
 
 
 def _tensor_of(operand: Operand) -> Any:
