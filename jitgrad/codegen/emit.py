@@ -6,8 +6,6 @@ comes in the array ``sizes``. So one text serves every size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from jitgrad.codegen.expressions import (
     CAST_NAMES,
     cast,
@@ -32,14 +30,13 @@ from jitgrad.codegen.nests import (
     MatrixProduct,
     Opaque,
     Read,
-    Rename,
     Start,
     Statement,
     counting,
 )
 from jitgrad.codegen.products import ProductText
 from jitgrad.codegen.schedule import Schedule
-from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves
+from jitgrad.codegen.storage import Buffer, KernelPart, Storage, leaves, values_touched
 from jitgrad.codegen.text import Failure, KernelText, Writer
 from jitgrad.core.dtypes import DType, float64, int64, is_floating
 from jitgrad.core.location import Location
@@ -137,7 +134,7 @@ class KernelEmitter:
         read: dict[Value, None] = {}
         for item in self.part.body:
             for leaf in leaves(item):
-                for value in _values_touched(leaf):
+                for value in values_touched(leaf):
                     read[self.storage.root(value)] = None
                 step = leaf.statement if isinstance(leaf, Compute) else getattr(leaf, "step", None)
                 if isinstance(step, (Statement, MatrixProduct, IntrinsicCall)):
@@ -594,20 +591,3 @@ def _input_names(statement: Statement) -> tuple[str, ...]:
     if isinstance(statement.form, Template) and statement.form.text == "{x}":
         return ("x",)
     return statement.node.primitive.inputs
-
-
-def _values_touched(leaf: Item) -> Iterator[Value]:
-    if isinstance(leaf, Compute):
-        yield leaf.statement.out
-        for read in leaf.statement.reads():
-            yield read.value
-    elif isinstance(leaf, Call):
-        yield leaf.step.out
-        for read in leaf.step.reads():
-            yield read.value
-    elif isinstance(leaf, Opaque):
-        step = leaf.step
-        if isinstance(step, Rename):
-            yield step.source
-        elif isinstance(step, IntrinsicCall):
-            yield from (*step.operands, step.out)

@@ -155,6 +155,24 @@ def leaves(item: Item) -> Iterator[Item]:
         yield item
 
 
+def values_touched(leaf: Item) -> Iterator[Value]:
+    """Return the values that an item at an end of the loop tree reads or makes."""
+    if isinstance(leaf, Compute):
+        yield leaf.statement.out
+        for read in leaf.statement.reads():
+            yield read.value
+    elif isinstance(leaf, Call):
+        yield leaf.step.out
+        for read in leaf.step.reads():
+            yield read.value
+    elif isinstance(leaf, Opaque):
+        step = leaf.step
+        if isinstance(step, Rename):
+            yield step.source
+        elif isinstance(step, IntrinsicCall):
+            yield from (*step.operands, step.out)
+
+
 def _note(
     leaf: Item,
     part: int,

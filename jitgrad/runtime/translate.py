@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
+import inspect
 import operator
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,7 +31,8 @@ from jitgrad.intrinsics.structure import ArrayFields, array_structure
 from jitgrad.intrinsics.value import Value
 from jitgrad.runtime.machine_code import UntranslatableError
 
-_WORD = ir.IntType(64)
+_WORD, _STATUS = ir.IntType(64), ir.IntType(32)
+_CACHE_LINE = 64
 _KINDS = {
     np.float32: "float32",
     np.float64: "float64",
@@ -144,12 +149,23 @@ class Translator:
         self.emitter = Emitter(context, builder)
         self.names: dict[str, Any] = {}
         self.assigned = _how_often_assigned(tree)
+        # Where a return goes, once there is one.
+        self.end: Any = None
+        # How many loops are around what is written.
+        self.loops = 0
+        # Places of the addresses of memory that is freed at the end.
+        self.allocated: list[Any] = []
 
     def translate(self, arguments: Sequence[Any]) -> None:
         """Write the body; `arguments` are the function's as `Scalar` and `View`."""
         for parameter, argument in zip(self.tree.args.args, arguments, strict=True):
             self.bind(parameter.arg, argument)
         self.body(self.tree.body)
+        if self.end is not None:
+            self.builder.branch(self.end)
+            self.builder.position_at_end(self.end)
+        for memory in self.allocated:
+            self.call_c("free", ir.VoidType(), self.builder.load(memory))
 
     # -- names ----------------------------------------------------------------------------
 
@@ -176,6 +192,12 @@ class Translator:
             raise UntranslatableError("a name that stands for something else from a branch on")
         self.names = before | made
 
+    @contextlib.contextmanager
+    def loop(self) -> Iterator[None]:
+        self.loops += 1
+        yield
+        self.loops -= 1
+
     # -- statements -----------------------------------------------------------------------
 
     def body(self, statements: Sequence[ast.stmt]) -> None:
@@ -191,6 +213,13 @@ class Translator:
     def write_Expr(self, statement: ast.Expr) -> None:  # noqa: N802
         if not isinstance(statement.value, ast.Constant):  # a docstring
             self.value(statement.value)
+
+    def write_Return(self, statement: ast.Return) -> None:  # noqa: N802
+        if statement.value is not None or self.loops:
+            raise UntranslatableError(ast.unparse(statement))
+        if self.end is None:
+            self.end = self.builder.append_basic_block("return")
+        self.builder.branch(self.end)
 
     def write_Assign(self, statement: ast.Assign) -> None:  # noqa: N802
         value = self.value(statement.value)
@@ -239,7 +268,7 @@ class Translator:
         builder.position_at_end(again)
         builder.cbranch(self.condition(statement.test), inside, after)
         builder.position_at_end(inside)
-        with self.scope():
+        with self.scope(), self.loop():
             self.body(statement.body)
         builder.branch(again)
         builder.position_at_end(after)
@@ -256,7 +285,8 @@ class Translator:
         bounds = [self.word(self.value(argument)) for argument in call.args]
         start, end = (_WORD(0), bounds[0]) if len(bounds) == 1 else bounds[:2]
         step = self.value(call.args[2]) if len(bounds) == 3 else Scalar(_WORD(1), "int64", 1)
-        if step.literal is None or step.literal < 1:
+        # One that is computed is taken to be positive: a loop downwards is written with a constant.
+        if step.literal is not None and step.literal < 1:
             raise UntranslatableError("the step of a range")
         builder = self.builder
         before = builder.block
@@ -265,10 +295,10 @@ class Translator:
         builder.position_at_end(inside)
         counter = builder.phi(_WORD, statement.target.id)
         counter.add_incoming(start, before)
-        with self.scope():
+        with self.scope(), self.loop():
             self.names[statement.target.id] = Scalar(counter, "int64")
             self.body(statement.body)
-        following = builder.add(counter, step.llvm, flags=("nsw",))
+        following = builder.add(counter, self.word(step), flags=("nsw",))
         counter.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, end), inside, after)
         builder.position_at_end(after)
@@ -318,6 +348,8 @@ class Translator:
         left, right = self.scalar(expression.left), self.scalar(expression.right)
         operation = type(expression.op)
         kind = _arithmetic_kind(left.kind, right.kind)
+        if kind == "int64" and operation in (ast.FloorDiv, ast.Mod):
+            return self.divided(operation, self.word(left), self.word(right))
         if kind == "int64" and operation is ast.Div:
             kind = "float64"
         table = _FLOAT_ARITHMETIC if kind.startswith("float") else _WHOLE_ARITHMETIC
@@ -328,6 +360,20 @@ class Translator:
         emit = getattr(self.builder, table[operation])
         flags = _CONTRACT if kind.startswith("float") else ()
         return Scalar(emit(self.cast(left, kind), self.cast(right, kind), flags=flags), kind)
+
+    def divided(self, operation: type, a: Any, b: Any) -> Scalar:
+        """Return the quotient rounded down, or the remainder with the sign of `b`."""
+        builder = self.builder
+        zero = _WORD(0)
+        # Processors trap a division by zero; the result does not matter.
+        divisor = builder.select(builder.icmp_signed("==", b, zero), _WORD(1), b)
+        quotient = builder.sdiv(a, divisor)
+        rest = builder.sub(a, builder.mul(quotient, divisor))
+        differs = builder.icmp_signed("<", builder.xor(rest, divisor), zero)
+        too_high = builder.and_(builder.icmp_signed("!=", rest, zero), differs)
+        if operation is ast.FloorDiv:
+            return Scalar(builder.sub(quotient, builder.zext(too_high, _WORD)), "int64")
+        return Scalar(builder.select(too_high, builder.add(rest, divisor), rest), "int64")
 
     def read_UnaryOp(self, expression: ast.UnaryOp) -> Scalar:  # noqa: N802
         operand = self.scalar(expression.operand)
@@ -390,8 +436,17 @@ class Translator:
 
     def read_Attribute(self, expression: ast.Attribute) -> Any:  # noqa: N802
         array = self.value(expression.value)
-        if isinstance(array, View) and expression.attr == "shape":
-            return tuple([Scalar(size, "int64") for size in array.shape])
+        if isinstance(array, ModuleType):
+            return getattr(array, expression.attr)
+        if isinstance(array, View):
+            if expression.attr == "shape":
+                return tuple([Scalar(size, "int64") for size in array.shape])
+            if expression.attr == "size":
+                return Scalar(self.product(array.shape), "int64")
+            if expression.attr == "itemsize":
+                return self.number(self.itemsize(array.type))
+            if expression.attr == "dtype":
+                return _NUMPY_TYPES[array.type.dtype.name]
         raise UntranslatableError(ast.unparse(expression))
 
     def read_Subscript(self, expression: ast.Subscript) -> Any:  # noqa: N802
@@ -423,10 +478,14 @@ class Translator:
         return slice(*[None if end is None else self.word(self.value(end)) for end in ends])
 
     def store(self, view: Any, entries: tuple[Any, ...], value: Any) -> None:
-        if not isinstance(view, View) or not _is_element(view, entries):
-            raise UntranslatableError("an assignment to a part of an array")
-        if not isinstance(value, Scalar):
+        if not isinstance(view, View) or not isinstance(value, Scalar):
             raise UntranslatableError("an element that is no number")
+        if entries == (slice(None),) and len(view.shape) == 1:
+            with cgutils.for_range(self.builder, view.shape[0]) as loop:
+                self.store(view, (Scalar(loop.index, "int64"),), value)
+            return
+        if not _is_element(view, entries):
+            raise UntranslatableError("an assignment to a part of an array")
         pointer = self.pointer(view, entries)
         cast = self.cast(value, view.type.dtype.name)
         stored = self.builder.store(self.model(view).as_data(self.builder, cast), pointer)
@@ -522,21 +581,25 @@ class Translator:
             if len(sizes) == 1 and isinstance(sizes[0], tuple):
                 sizes = list(sizes[0])
             return self.reshape(array, tuple(sizes))
-        if not isinstance(function, ast.Name):
-            raise UntranslatableError(ast.unparse(expression))
         arguments = [self.value(argument) for argument in expression.args]
-        if function.id in ("min", "max") and function.id not in self.namespace:
+        if isinstance(function, ast.Name) and function.id in ("min", "max"):
             return self.extremum(function.id, arguments)
         called = self.value(function)
+        if called in (np.zeros, np.empty):
+            return self.allocate(*arguments, is_zero=called is np.zeros)
         if isinstance(called, type) and called in _KINDS:
             (number,) = arguments
             if not isinstance(number, Scalar):
                 raise UntranslatableError(ast.unparse(expression))
             return Scalar(self.cast(number, _KINDS[called]), _KINDS[called])
-        record = INTRINSICS.get(function.id)
+        record = INTRINSICS.get(getattr(called, "__name__", ""))
         if record is None or called is not record.twin:
             raise UntranslatableError(ast.unparse(expression))
-        return self.formula(record, arguments) if record.formula else self.lowered(record, arguments)
+        if record.formula is not None:
+            return self.formula(record, arguments)
+        if record.routine is not None:
+            return self.routine(record.routine, arguments)
+        return self.lowered(record, arguments)
 
     def extremum(self, which: str, numbers: Sequence[Any]) -> Scalar:
         words = [self.word(number) for number in numbers]
@@ -565,8 +628,6 @@ class Translator:
         """Call an intrinsic of arrays, tuples or types."""
         assert record.type_rule is not None
         assert record.lowering is not None
-        if record.routine is not None:
-            raise UntranslatableError(record.name)
         signature = record.type_rule(*[_numba_type(argument) for argument in arguments])
         if signature is None:
             raise UntranslatableError(record.name)
@@ -576,6 +637,72 @@ class Translator:
         ]
         result = record.lowering(self.context, self.builder, signature, given)
         return self.received(result, signature.return_type)
+
+    def routine(self, function: Any, arguments: Sequence[Any]) -> None:
+        """Call a function whose text is compiled with the kernel, once for each kind of arguments.
+
+        Its arrays are taken to lie in C order; of scopes it knows nothing.
+        """
+        if not all(isinstance(a, Scalar) or a.type.layout == "C" for a in arguments):
+            raise UntranslatableError(function.__name__)
+        given: list[Any] = []
+        for thing in arguments:
+            if isinstance(thing, View):
+                given += [thing.data, *thing.shape, *thing.strides]
+            else:
+                given.append(self.word(thing))
+        kinds = [
+            f"{thing.type.dtype.name}_{len(thing.shape)}" if isinstance(thing, View) else "word"
+            for thing in arguments
+        ]
+        module = self.builder.module
+        name = ".".join([function.__name__, *kinds])
+        callee = module.globals.get(name)
+        if callee is None:
+            callee = ir.Function(module, ir.FunctionType(_STATUS, [g.type for g in given]), name)
+            callee.linkage = "internal"
+            # Strides of one and sizes of windows are constants of the call.
+            callee.attributes.add("alwaysinline")
+            builder = ir.IRBuilder(callee.append_basic_block("begin"))
+            inner = Translator(self.context, builder, function.__globals__, _tree_of(function))
+            parameters = iter(callee.args)
+            inner.translate([_parameter(thing, parameters) for thing in arguments])
+            builder.ret(_STATUS(0))
+        status = self.builder.call(callee, given)
+        self.fail_if(self.builder.icmp_signed("!=", status, _STATUS(0)))
+
+    def fail_if(self, condition: Any) -> None:
+        """Leave the function where no memory was left."""
+        with self.builder.if_then(condition, likely=False):
+            self.builder.ret(_STATUS(1))
+
+    def allocate(self, size: Any, dtype: Any, *, is_zero: bool) -> View:
+        """Return new memory for an array of one axis, which is freed at the end of the function."""
+        if self.loops or dtype not in _KINDS:
+            raise UntranslatableError("memory for each iteration of a loop")
+        builder = self.builder
+        byte = ir.IntType(8)
+        array_type = types.Array(_NUMBA_TYPES[_KINDS[dtype]], 1, "C")
+        count = self.word(size)
+        number = builder.mul(count, _WORD(self.itemsize(array_type)))
+        memory = self.call_c("malloc", byte.as_pointer(), builder.add(number, _WORD(_CACHE_LINE)))
+        slot = cgutils.alloca_once(builder, byte.as_pointer(), zfill=True)
+        builder.store(memory, slot)
+        self.allocated.append(slot)
+        self.fail_if(cgutils.is_null(builder, memory))
+        address = builder.add(builder.ptrtoint(memory, _WORD), _WORD(_CACHE_LINE - 1))
+        address = builder.and_(address, _WORD(-_CACHE_LINE))
+        element = self.context.get_data_type(array_type.dtype).as_pointer()
+        data = builder.inttoptr(address, element)
+        if is_zero:
+            cgutils.memset(builder, data, number, 0)
+        return self.contiguous(array_type, data, [count])
+
+    def call_c(self, name: str, result: Any, *arguments: Any) -> Any:
+        """Call a function of the C library."""
+        form = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = cgutils.get_or_insert_function(self.builder.module, form, name)
+        return self.builder.call(function, arguments)
 
     def passed(self, thing: Any, wanted: Any) -> Any:
         """Return the LLVM value of an argument."""
@@ -602,6 +729,24 @@ class Translator:
             parts = [self.builder.extract_value(result, k) for k in range(len(made))]
             return tuple([self.received(p, kind) for p, kind in zip(parts, made, strict=True)])
         return None if made is types.none else Scalar(result, made.name)
+
+
+def _parameter(like: Any, parameters: Iterator[Any]) -> Any:
+    """Return what a function's parameters hold for an argument."""
+    if isinstance(like, Scalar):
+        return Scalar(next(parameters), "int64")
+    axes = range(len(like.shape))
+    data = next(parameters)
+    shape = tuple([next(parameters) for _ in axes])
+    strides = tuple([next(parameters) for _ in axes])
+    return View(types.Array(like.type.dtype, len(shape), "C"), data, shape, strides)
+
+
+@functools.cache
+def _tree_of(function: Any) -> ast.FunctionDef:
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(tree, ast.FunctionDef)
+    return tree
 
 
 _NUMPY_TYPES = {kind: numpy_type for numpy_type, kind in _KINDS.items()}

@@ -1,0 +1,241 @@
+"""A user's function inside a construct becomes a graph; what it finds outside becomes an input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jitgrad.core.bind import Trace, active_trace, tracing
+from jitgrad.core.errors import TraceError
+from jitgrad.core.location import Location
+from jitgrad.core.spec import Spec
+from jitgrad.core.tree import Tree, flatten
+from jitgrad.ir.graph import Graph, Value
+from jitgrad.ir.subgraph import SubGraph
+from jitgrad.ops.creation import clone_primitive
+from jitgrad.tensor.tensor import UNREAD, Tensor, box_tensor, make_tensor, raise_leaked
+from jitgrad.trace.stand_ins import StandIn, stand_in
+from jitgrad.trace.user_code import UserCodeRecorder
+from jitgrad.transforms.simplify import simplify
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Closure:
+    """A Tensor that a body found outside.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        The Tensor itself.
+    value : Value
+        Its place among the inputs of the body's graph.
+    shadow : Tensor
+        What stood for it inside.
+    """
+
+    tensor: Tensor
+    value: Value
+    shadow: Tensor
+
+
+class BodyTrace(UserCodeRecorder):
+    """The trace of a body.
+
+    Parameters
+    ----------
+    operation : str
+        The construct, for messages.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()
+        self.operation = operation
+        self.outer: Trace | None = active_trace()
+        self.closures: dict[int, Closure] = {}
+        self._inputs: set[Value] = set()
+        self._alive: list[Any] = []
+
+    def input(self, spec: Spec, differentiable: bool = False) -> Tensor:
+        """Return a new input of the body; a body may change it in place."""
+        value = Value(spec)
+        self._inputs.add(value)
+        leaf = make_tensor(value)
+        self._alive.append(leaf)
+        if not differentiable:
+            return leaf
+        leaf._requires_grad = True
+        leaf._grad = UNREAD
+        with tracing(self):
+            # No leaf, whose values could not be changed; but a sweep finds the leaf behind it.
+            copied: Tensor = clone_primitive(leaf)
+        return copied
+
+    def lift(self, tensor: Any) -> Any:
+        """Return what stands for `tensor` in the body."""
+        raw = tensor._raw
+        traced = isinstance(raw, Value)
+        if traced and (raw in self._inputs or self.is_made_here(raw)):
+            return tensor
+        if traced and self.outer is None:
+            raise_leaked(tensor)
+        if tensor._view is not None:
+            with tracing(self.outer):
+                tensor._view.refresh(tensor)
+        key = id(tensor) if traced or tensor._requires_grad else id(raw)
+        held = self.closures.get(key)
+        if held is None:
+            held = self.closures[key] = self._closed_over(tensor)
+        return held.shadow
+
+    def _closed_over(self, tensor: Tensor) -> Closure:
+        raw = tensor._raw
+        value = Value(raw.spec if isinstance(raw, Value) else Spec(raw.shape, raw.dtype))
+        self._inputs.add(value)
+        shadow = make_tensor(value)
+        if issubclass(type(tensor), StandIn):
+            shadow = stand_in(shadow, type(tensor))
+        shadow._requires_grad = tensor._requires_grad
+        shadow._grad = UNREAD
+        return Closure(tensor, value, shadow)
+
+    def demand(self, value: Value) -> Any:
+        """Refuse: the body runs many times, and only then are there values."""
+        raise TraceError(
+            f"{self.operation}: the body asks for the value of a Tensor",
+            why="it is traced once and then runs compiled; while it is traced there are no values",
+            do="write a branch as jitgrad.cond, an inner loop as jitgrad.while_loop; as the"
+            " index of a NumPy array make that a Tensor first",
+        )
+
+    def check_zero(self, number: Tensor) -> bool:
+        """Refuse to divide Python numbers whose values are not known."""
+        self.refuse("it divides a Python number by one that changes from call to call")
+        raise AssertionError
+
+    def load_gradient(self, shadow: Tensor) -> None:
+        """Refuse: one run of the body is not the only one."""
+        raise TraceError(
+            f"{self.operation}: the body uses or adds to the .grad of a Tensor from outside",
+            why="the body is traced once, so that it would happen once",
+            do="call jitgrad.grad inside the body, and carry the gradient along",
+        )
+
+    def refuse(self, reason: str) -> None:
+        """End the trace of the function around; without one say why this can't be done."""
+        if self.outer is not None:
+            self.outer.refuse(reason)
+        raise TraceError(f"{self.operation}: the body can't be traced: {reason}")
+
+    def met_scalar(self) -> None:
+        """Tell the trace around."""
+        if self.outer is not None:
+            self.outer.met_scalar()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """A body that was run once.
+
+    Parameters
+    ----------
+    trace : BodyTrace
+        What it did, and found outside.
+    outputs : list of Tensor
+        Leaves of what it returned.
+    tree : Tree
+        Their structure.
+    """
+
+    trace: BodyTrace
+    outputs: list[Tensor]
+    tree: Tree
+
+    def line_of(self, number: int) -> Location | None:
+        """Return the user's line that computed output `number`, None where none did."""
+        value = self.outputs[number]._raw
+        for node in self.trace.builder.nodes:
+            if value in node.outputs:
+                return node.location
+        return None
+
+
+def trace_body(trace: BodyTrace, function: Callable[..., Any], arguments: Sequence[Any]) -> Traced:
+    """Run `function` on Tensors of `trace`.
+
+    Raises
+    ------
+    TraceError
+        If it does what can't be repeated: changes a Tensor from outside in place, or asks for
+        the value of one.
+    """
+    with tracing(trace):
+        leaves, tree = flatten(function(*arguments))
+        outputs = [_output(trace, leaf) for leaf in leaves]
+    for closure in trace.closures.values():
+        if closure.shadow._raw is not closure.value:
+            raise TraceError(
+                f"{trace.operation}: the body changes a Tensor from outside in place",
+                why=f"it has shape {tuple(closure.tensor.shape)}; the body is traced once, so that"
+                " the change would happen once",
+                do="pass it to the body as part of the carry or operands, and return it",
+            )
+    return Traced(trace, outputs, tree)
+
+
+def _output(trace: BodyTrace, leaf: Any) -> Tensor:
+    if leaf is None or isinstance(leaf, (str, bytes)) or callable(leaf):
+        raise TraceError(
+            f"{trace.operation}: the body returned {leaf!r}",
+            why="only Tensors, arrays, numbers and nested structures of them can be handed on",
+        )
+    tensor: Tensor = trace.lift(box_tensor(leaf))
+    if tensor._view is not None:
+        tensor._view.refresh(tensor)
+    if tensor.spec.weak:
+        from jitgrad.trace.stand_ins import strong
+
+        tensor = strong(tensor)
+    return tensor
+
+
+def merge_closures(traces: Sequence[BodyTrace]) -> dict[int, Tensor]:
+    """Return what the traces found outside, by key, each Tensor once."""
+    return {key: c.tensor for trace in traces for key, c in trace.closures.items()}
+
+
+def subgraph(
+    traced: Traced, inputs: Sequence[Value], closures: dict[int, Tensor], name: str
+) -> SubGraph:
+    """Return the graph of a body from `inputs` and all of `closures` to its outputs."""
+    held = traced.trace.closures
+    captured = [
+        held[key].value if key in held else Value(_spec_of(tensor))
+        for key, tensor in closures.items()
+    ]
+    outputs = tuple([tensor._raw for tensor in traced.outputs])
+    nodes = tuple(traced.trace.builder.nodes)
+    return SubGraph(simplify(Graph((*inputs, *captured), nodes, outputs)), name)
+
+
+def _spec_of(tensor: Tensor) -> Spec:
+    raw: Any = tensor._raw
+    return raw.spec if isinstance(raw, Value) else Spec(raw.shape, raw.dtype)
+
+
+# Gives for the graph of a body what runs it on arrays; the runtime puts compiled code here.
+Runner = Callable[..., tuple[np.ndarray[Any, Any], ...]]
+_make_runner: Callable[[SubGraph], Runner]
+
+
+def set_runner(make: Callable[[SubGraph], Runner]) -> None:
+    """Let `make` say what runs a body; its arrays are C-contiguous, and its results its own."""
+    global _make_runner
+    _make_runner = make
+
+
+def runner_of(body: SubGraph) -> Runner:
+    """Return what runs `body`."""
+    return _make_runner(body)
