@@ -297,6 +297,12 @@ _VARIABLES = (
 )  # fmt: skip
 
 
+def control() -> str:
+    """Return the page of loops and branches that are functions."""
+    names = ["fori_loop", "while_loop", "scan", "map", "cond", "switch", "checkpoint"]
+    return page("Loops and branches", *[entry(n, getattr(jitgrad, n)) for n in names])
+
+
 def autograd() -> str:
     """Return the page of `jitgrad.autograd` and the modes."""
     names = ["backward", "grad", "gradcheck", "gradgradcheck"]
@@ -382,6 +388,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield FOLDER / "operations.md", operations()
     yield FOLDER / "tensor.md", tensor()
     yield FOLDER / "compile.md", compiling()
+    yield FOLDER / "control.md", control()
     yield FOLDER / "autograd.md", autograd()
     yield FOLDER / "nn_and_optim.md", networks()
     yield FOLDER / "errors.md", errors()

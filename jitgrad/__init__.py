@@ -54,12 +54,15 @@ _install_operators()
 _functions = _functions_in("")
 globals().update(_functions)
 
-from jitgrad import autograd, interop, linalg, nn, optim, special, testing  # noqa: E402 - read tables
+from jitgrad import autograd, fft, interop, linalg, nn, optim, special, testing  # noqa: E402 - read tables
 from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
 from jitgrad.api.compile import clear_cache, compile  # noqa: E402
+from jitgrad.control.branches import checkpoint, cond, switch  # noqa: E402
+from jitgrad.control.loops import fori_loop, map, scan, while_loop  # noqa: E402
 from jitgrad.diagnostics.nonfinite import first_nonfinite  # noqa: E402
 from jitgrad.diagnostics.profile import profile  # noqa: E402
 from jitgrad.diagnostics.source import annotated_source  # noqa: E402
+from jitgrad.runtime import bodies as _bodies  # noqa: E402, F401 - runs what loops hold
 from jitgrad.runtime.threads import get_num_threads, set_num_threads  # noqa: E402
 
 # PyTorch's short names. Like `sum` and others they hide Python's own in this module.
@@ -86,14 +89,18 @@ __all__ = [
     "autograd",
     "bool",
     "bool_",
+    "checkpoint",
     "clear_cache",
     "compile",
+    "cond",
     "double",
     "enable_grad",
+    "fft",
     "first_nonfinite",
     "float",
     "float32",
     "float64",
+    "fori_loop",
     "get_default_dtype",
     "get_num_threads",
     "grad",
@@ -105,16 +112,20 @@ __all__ = [
     "is_grad_enabled",
     "linalg",
     "long",
+    "map",
     "nn",
     "no_grad",
     "optim",
     "profile",
+    "scan",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
     "special",
+    "switch",
     "testing",
     "value_and_grad",
+    "while_loop",
 ]
 
 

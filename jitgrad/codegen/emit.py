@@ -368,7 +368,8 @@ class KernelEmitter:
             for axis, entry in enumerate(index):
                 if not isinstance(entry, Lookup) or entry in self.looked_up:
                     continue
-                name = f"at{len(self.looked_up)}"
+                # Another statement may hold this expression: no other look-up has the name.
+                name = f"at{len(self.failures)}"
                 read = Read(entry.value, entry.index)
                 text = self.element_text(read, item.loops, int64)
                 size = self.shape_text(value, (axis,)).strip("(),")

@@ -17,7 +17,7 @@ from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.creation import clone_primitive
 from jitgrad.tensor.tensor import UNREAD, Tensor, box_tensor, make_tensor, raise_leaked
-from jitgrad.trace.stand_ins import StandIn, stand_in
+from jitgrad.trace.stand_ins import StandIn, stand_in, strong
 from jitgrad.trace.user_code import UserCodeRecorder
 from jitgrad.transforms.simplify import simplify
 
@@ -55,12 +55,14 @@ class BodyTrace(UserCodeRecorder):
         self.operation = operation
         self.outer: Trace | None = active_trace()
         self.closures: dict[int, Closure] = {}
+        self.inputs: list[Value] = []
         self._inputs: set[Value] = set()
         self._alive: list[Any] = []
 
     def input(self, spec: Spec, differentiable: bool = False) -> Tensor:
         """Return a new input of the body; a body may change it in place."""
         value = Value(spec)
+        self.inputs.append(value)
         self._inputs.add(value)
         leaf = make_tensor(value)
         self._alive.append(leaf)
@@ -95,8 +97,9 @@ class BodyTrace(UserCodeRecorder):
         value = Value(raw.spec if isinstance(raw, Value) else Spec(raw.shape, raw.dtype))
         self._inputs.add(value)
         shadow = make_tensor(value)
-        if issubclass(type(tensor), StandIn):
-            shadow = stand_in(shadow, type(tensor))
+        kind = type(tensor)
+        if issubclass(kind, StandIn):
+            shadow = stand_in(shadow, kind)
         shadow._requires_grad = tensor._requires_grad
         shadow._grad = UNREAD
         return Closure(tensor, value, shadow)
@@ -194,11 +197,8 @@ def _output(trace: BodyTrace, leaf: Any) -> Tensor:
     tensor: Tensor = trace.lift(box_tensor(leaf))
     if tensor._view is not None:
         tensor._view.refresh(tensor)
-    if tensor.spec.weak:
-        from jitgrad.trace.stand_ins import strong
-
-        tensor = strong(tensor)
-    return tensor
+    held: Tensor = strong(tensor)
+    return held
 
 
 def merge_closures(traces: Sequence[BodyTrace]) -> dict[int, Tensor]:

@@ -35,6 +35,9 @@ class Boxed:
 class Trace(Protocol):
     """Records operations instead of computing them."""
 
+    # Whether `demand` can give values; else an index of no axes stays one of run time.
+    has_values: bool
+
     def evaluate(
         self, primitive: Primitive, raws: tuple[Any, ...], params: dict[str, Any]
     ) -> tuple[Any, ...]:

@@ -1,9 +1,9 @@
 """Convolutions of images, without a copy of each window.
 
-An image is laid out with its padding, every ``stride``-th pixel together, in *planes*: the output's
-pixels, row after row, then see through each tap of the filter a plane from one offset on. So each
-row of outputs is a sum of shifted rows. What comes out where a row of the plane is longer than a row
-of the output is dropped.
+An image is laid out with its padding, every ``stride``-th pixel together, in *planes*: through each
+tap of the filter the output's pixels, row after row, then see a plane from one offset on. So an
+output is a sum of shifted planes. What comes out where a row of a plane is longer than one of the
+output is dropped.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def from_planes(
 
 
 @routine
-def pack(w: Array, places: Array, terms: int, pitch: int, rows: int, factors: Array, start: int) -> None:
+def pack(
+    w: Array, places: Array, terms: int, pitch: int, rows: int, factors: Array, start: int
+) -> None:
     """Write a matrix tile by tile, as `multiply` reads it.
 
     Parameters
@@ -195,7 +197,7 @@ def convolve(
     w : float[groups * o, c, kh, kw]
         Filters.
     out : float[n, groups * o, oh, ow]
-        Where the sums go. Beyond the far edges an image is padded by as much as this shape asks for.
+        Where the sums go. At the far edges images are padded by what this shape asks for.
     sh, sw, ph, pw, dh, dw, groups : int
         Strides, paddings at the near edges, dilations, and how many groups of channels there are.
     """
@@ -240,7 +242,8 @@ def convolve(
             )  # fmt: skip
             from_planes(
                 rows, 0, length, oh, wide,
-                images_out, (n * all_features + g * features) * oh * ow, features, oh, ow, 1, 1, 0, 0,
+                images_out, (n * all_features + g * features) * oh * ow,
+                features, oh, ow, 1, 1, 0, 0,
             )  # fmt: skip
 
 
@@ -282,17 +285,17 @@ def convolve_input(
     terms = np.zeros(sh * sw, np.int64)
     for a in range(sh):
         for b in range(sw):
-            phase = a * sw + b
+            number = a * sw + b
             for o in range(features):
                 for i in range(kh):
                     for j in range(kw):
                         above, before = i * dh, j * dw
                         if above % sh == a and before % sw == b:
-                            k = phase * features * taps + terms[phase]
+                            k = number * features * taps + terms[number]
                             back = above // sh * wide + before // sw
                             offsets[k] = o * (margin + plane) + margin - back
                             places[k] = o * channels * taps + i * kw + j
-                            terms[phase] += 1
+                            terms[number] += 1
     factors = np.empty(all_features * channels * taps, y.dtype)
     for g in range(groups):
         start = g * features * channels * taps

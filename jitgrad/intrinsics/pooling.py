@@ -73,9 +73,7 @@ def _first_largest(context: Any, builder: Any, signature: Any, arguments: Any) -
             builder.store(builder.select(larger, other, builder.load(number)), number)
         wide = vectors.vector_of(vectors.integer(0).type)
         mask = vectors.lanes_below(builder.sub(count, q))
-        vectors.store_masked(
-            builder.sext(builder.load(number), wide), builder.gep(out, [q]), mask
-        )
+        vectors.store_masked(builder.sext(builder.load(number), wide), builder.gep(out, [q]), mask)
     return context.get_dummy_value()
 
 

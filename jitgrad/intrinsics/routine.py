@@ -37,9 +37,9 @@ def routine(function: Twin) -> Twin:
         ]
         body = context.compile_subroutine(builder, function, typing.signature(types.none, *kinds))
         callee = context.declare_function(builder.module, body.fndesc)
-        # inlined: strides of one and sizes of windows are constants of the call
+        # never inlined: it is long, and so it is compiled once however often a kernel calls it
         status, _ = context.call_conv.call_function(
-            builder, callee, types.none, kinds, arguments, ("alwaysinline",)
+            builder, callee, types.none, kinds, arguments, ("noinline",)
         )
         with cgutils.if_unlikely(builder, status.is_error):
             context.call_conv.return_status_propagate(builder, status)

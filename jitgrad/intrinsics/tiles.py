@@ -1,7 +1,7 @@
 """Sums of products of shifted vectors, a tile of them at a time in registers.
 
-The rows of one factor are the same array, each from an offset of its own. That is what a convolution
-is, and the offsets spare it the copy of the image that a product of matrices would need.
+The rows of one factor are the same array, each from an offset of its own. That is what a
+convolution is, and the offsets spare it the copy of the image that a product of matrices needs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "NDArray[Any]"
 
-# The larger side of a tile. The other one is `vectors_a_row`: four where there are 32 registers, which
-# then hold all sums besides the factors.
+# The larger side of a tile. The other one is `vectors_a_row`: four where there are 32 registers,
+# which then hold all sums besides the factors.
 TILE_ROWS = 6
 _TWIN_VECTOR_BYTES = 64
 _TWIN_VECTORS = 4

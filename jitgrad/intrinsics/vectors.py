@@ -41,13 +41,12 @@ class Vectors:
     def unpacked(self, arguments: Any) -> list[Any]:
         """Return integers as they are, and of arrays the address of the first element."""
         return [
-            ArrayFields(self.builder, value).data
-            if hasattr(kind, "dtype")
-            else value
+            ArrayFields(self.builder, value).data if hasattr(kind, "dtype") else value
             for kind, value in zip(self.signature.args, arguments, strict=True)
         ]
 
     def integer(self, number: int) -> Any:
+        """Return a constant integer."""
         from llvmlite import ir
 
         return ir.Constant(ir.IntType(64), number)

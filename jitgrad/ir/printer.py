@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ir.graph import Graph, Literal, Operand, Value
+from jitgrad.ir.subgraph import subgraphs_of
 
 
 def value_names(graph: Graph) -> dict[Value, str]:
@@ -55,6 +56,10 @@ def format_graph(graph: Graph, title: str = "graph") -> str:
         if node.location is not None:
             text += f"    # {'adjoint of ' if node.adjoint else ''}{node.location}"
         lines.append(text)
+        for parameter in node.params.values():
+            for inner in subgraphs_of(parameter):
+                body = format_graph(inner.graph, repr(inner))
+                lines.extend(f"    {line}" for line in body.split("\n"))
     lines.append("  return " + ", ".join(map(show, graph.outputs)))
     return "\n".join(lines)
 

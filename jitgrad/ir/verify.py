@@ -5,6 +5,7 @@ from __future__ import annotations
 from jitgrad.core.errors import GraphError
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Value
+from jitgrad.ir.subgraph import subgraphs_of
 
 
 def verify(graph: Graph) -> Graph:
@@ -12,6 +13,7 @@ def verify(graph: Graph) -> Graph:
 
     Every value is made once and before it is used, every node has the operation's number of
     inputs and hashable parameters, and the specs of its outputs are those the operation infers.
+    The same holds for the graphs among its parameters.
 
     Raises
     ------
@@ -48,6 +50,9 @@ def _check_node(node: Node, place: str) -> None:
         hash(tuple(node.params.values()))
     except TypeError:
         raise GraphError(f"{place} has a parameter that can't be hashed") from None
+    for parameter in node.params.values():
+        for inner in subgraphs_of(parameter):
+            verify(inner.graph)
     inferred = node.primitive.output_specs(node.specs, dict(node.params))
     actual = [value.spec for value in node.outputs]
     if [_strong(s) for s in inferred] != [_strong(s) for s in actual]:

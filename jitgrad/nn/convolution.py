@@ -50,6 +50,7 @@ class _Convolution(Module):
         self.stride = _expanded(stride, self.ndim)
         self.padding = padding if isinstance(padding, str) else _expanded(padding, self.ndim)
         self.dilation = _expanded(dilation, self.ndim)
+        self.output_padding = (0,) * self.ndim
         self.groups = groups
         self.weight = Parameter(zeros(*shape, *self.kernel_size, dtype=dtype))
         self.bias: Parameter | None = None
@@ -73,9 +74,14 @@ class _Convolution(Module):
             f"stride={self.stride}",
         ]
         usual: dict[str, Any] = {
-            "padding": (0,) * self.ndim, "dilation": (1,) * self.ndim, "groups": 1
-        }  # fmt: skip
-        parts += [f"{name}={getattr(self, name)}" for name in usual if getattr(self, name) != usual[name]]
+            "padding": (0,) * self.ndim,
+            "dilation": (1,) * self.ndim,
+            "output_padding": (0,) * self.ndim,
+            "groups": 1,
+        }
+        parts += [
+            f"{name}={getattr(self, name)}" for name in usual if getattr(self, name) != usual[name]
+        ]
         parts += [] if self.bias is not None else ["bias=False"]
         return ", ".join(parts)
 
@@ -169,7 +175,7 @@ class Conv2d(_Forward):
 
     Attributes
     ----------
-    weight : Parameter, shape (out_channels, in_channels / groups, \\*kernel_size)
+    weight : Parameter, shape (out_channels, in_channels / groups, *kernel_size)
         First values uniform within ``1 / sqrt(n)`` of zero, `n` the number of terms of an output.
     bias : Parameter, shape (out_channels,), or None
         First values likewise.
@@ -272,7 +278,7 @@ class ConvTranspose2d(_Transposed):
 
     Attributes
     ----------
-    weight : Parameter, shape (in_channels, out_channels / groups, \\*kernel_size)
+    weight : Parameter, shape (in_channels, out_channels / groups, *kernel_size)
         First values uniform within ``1 / sqrt(out_channels / groups * kh * kw)`` of zero.
     bias : Parameter, shape (out_channels,), or None
         First values likewise.

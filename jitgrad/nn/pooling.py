@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jitgrad.nn.module import Module
-from jitgrad.ops.pooling import (
+from jitgrad.ops.mean_pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     avg_pool1d,
     avg_pool2d,
-    max_pool1d,
-    max_pool2d,
 )
+from jitgrad.ops.pooling import max_pool1d, max_pool2d
 from jitgrad.ops.windows import Sizes
 
 if TYPE_CHECKING:
@@ -67,8 +66,8 @@ class MaxPool1d(_MaxPool):
     padding, dilation : int
         By how much windows may extend beyond the ends, and steps between their elements.
     return_indices, ceil_mode : bool
-        Whether to return where the elements are, too, and whether a last window counts that has room
-        for its first element only.
+        Whether to return where the elements are, too, and whether a last window counts that has
+        room for its first element only.
     """
 
     pool = staticmethod(max_pool1d)
@@ -86,8 +85,8 @@ class MaxPool2d(_MaxPool):
     padding, dilation : int or pair of int
         By how much windows may extend beyond the edges, and steps between their elements.
     return_indices, ceil_mode : bool
-        Whether to return where the elements are, too, and whether a last window counts that has room
-        for its first row or column only.
+        Whether to return where the elements are, too, and whether a last window counts that has
+        room for its first row or column only.
 
     Examples
     --------

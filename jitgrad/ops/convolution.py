@@ -1,13 +1,13 @@
 """Convolutions: sums of products of images, shifted, and filters.
 
-There are three operations, each the transpose of the others in one of its two inputs: from image and
-filter to output, from output and filter to image, from image and output to filter. So derivatives of
-every order are again these three.
+There are three operations, each the transpose of the others in one of its two inputs: from image
+and filter to output, from output and filter to image, from image and output to filter. So
+derivatives of every order are again these three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +119,12 @@ def _samples(which: tuple[int, int]) -> SampleMaker:
     def make(rng: np.random.Generator) -> list[Sample]:
         samples = []
         for label, image, filters, given in _CASES:
-            geometry = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+            geometry: Geometry = {
+                "stride": (1, 1),
+                "padding": (0, 0),
+                "dilation": (1, 1),
+                "groups": 1,
+            }
             geometry |= given
             stride, padding, dilation = (geometry[k] for k in ("stride", "padding", "dilation"))
             kernel: Any = filters[2:]
@@ -363,7 +368,16 @@ def conv_transpose1d(
         If an argument is out of range.
     """
     return _transposed(
-        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose1d",
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )
 
 
@@ -411,7 +425,16 @@ def conv_transpose2d(
         If an argument is out of range.
     """
     return _transposed(
-        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose2d",
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )
 
 
@@ -534,7 +557,8 @@ def _named_padding(
         )
     if stride != (1, 1):
         raise ArgumentError(
-            f"{operation}: padding is 'same' and stride {stride}", why="only stride 1 keeps the size"
+            f"{operation}: padding is 'same' and stride {stride}",
+            why="only stride 1 keeps the size",
         )
     high, wide = ((k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))
     return (high, wide), size

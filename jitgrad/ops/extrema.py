@@ -60,7 +60,7 @@ def _highest(dtype: DType) -> float | int | bool:
     return np.inf if is_floating(dtype) else int(np.iinfo(dtype).max)
 
 
-def _shared_vjp(
+def shared_vjp(
     ct: Any, x: Any, out: Any, x_spec: Spec, axes: tuple[int, ...], keepdims: bool
 ) -> Any:
     """Return the cotangent of the elements that equal the extremum, which share it evenly."""
@@ -72,7 +72,7 @@ def _shared_vjp(
 amax_over = reduction(
     "amax",
     eager=lambda x, axes, keepdims: np.max(x, axis=axes, keepdims=keepdims),
-    derivative=vjps(_shared_vjp),
+    derivative=vjps(shared_vjp),
     accumulation=Accumulation("accumulate_max({acc}, {x})", _lowest),
     samples=reduction_samples(-3, 3, empty=False),
     doc="Largest element over axes; equal ones share the gradient.",
@@ -82,7 +82,7 @@ amax_over = reduction(
 amin_over = reduction(
     "amin",
     eager=lambda x, axes, keepdims: np.min(x, axis=axes, keepdims=keepdims),
-    derivative=vjps(_shared_vjp),
+    derivative=vjps(shared_vjp),
     accumulation=Accumulation("accumulate_min({acc}, {x})", _highest),
     samples=reduction_samples(-3, 3, empty=False),
     doc="Smallest element over axes; equal ones share the gradient.",

@@ -60,7 +60,7 @@ def elementwise(
     *,
     eager: Callable[..., Any],
     derivative: Derivative,
-    template: str | Template,
+    template: str | Template | External,
     samples: SampleMaker,
     doc: str,
     inputs: tuple[str, ...] = ("x",),
@@ -85,8 +85,8 @@ def elementwise(
         NumPy implementation on arrays of one dtype.
     derivative : Derivative
         `partials` or `none`.
-    template : str or Template
-        Scalar expression for kernels.
+    template : str, Template or External
+        Scalar expression for kernels; `External` where there is none.
     samples : callable
         Made by `reals`, `integers` or by hand.
     doc : str
@@ -107,7 +107,9 @@ def elementwise(
     neutral : dict, optional
         As of `Primitive`.
     """
-    lowering = template if isinstance(template, Template) else Template(template)
+    lowering: Lowering = Template(template) if isinstance(template, str) else template
+    if isinstance(lowering, Template):
+        lowering = replace(lowering, uncast=uncast)
     kept = [i for i, n in enumerate(inputs) if n not in uncast]
 
     def infer(*specs: Spec) -> Spec:
@@ -147,7 +149,7 @@ def elementwise(
             run,
             infer,
             derivative,
-            replace(lowering, uncast=uncast),
+            lowering,
             samples,
             doc,
             grad_name or f"{camel(name)}Backward0",

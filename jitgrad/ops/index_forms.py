@@ -75,10 +75,11 @@ def _classify_tensor(item: Any) -> Any:
         return item.numpy()
     if item.dtype.kind not in "iu":
         raise _wrong_type(f"a Tensor of dtype {item.dtype}")
-    if not item.shape:
-        # The value of a traced index is asked for here; a run-time index would begin here.
+    trace = active_trace()
+    if not item.shape and (trace is None or trace.has_values):
+        # The value of a traced index is asked for here.
         return int(item)
-    return item if active_trace() is not None else item.numpy()
+    return item if trace is not None else item.numpy()
 
 
 def _array_of(item: Any) -> Any:

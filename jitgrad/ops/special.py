@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
 
-def _scipy(name: str) -> Callable[..., Any]:
+def scipy_function(name: str) -> Callable[..., Any]:
     """Return SciPy's special function of this name; SciPy is loaded at its first call."""
 
     def call(*args: Any) -> Any:
@@ -41,7 +41,7 @@ def _scipy(name: str) -> Callable[..., Any]:
 
 erf = elementwise(
     "erf",
-    eager=_scipy("erf"),
+    eager=scipy_function("erf"),
     derivative=partials(lambda x: _TWO_OVER_ROOT_PI * exp(-square(x))),
     template=Template("erf({x})", cost=25),
     samples=reals(-3, 3),
@@ -51,7 +51,7 @@ erf = elementwise(
 
 erfc = elementwise(
     "erfc",
-    eager=_scipy("erfc"),
+    eager=scipy_function("erfc"),
     derivative=partials(lambda x: -_TWO_OVER_ROOT_PI * exp(-square(x))),
     template=Template("erfc({x})", cost=30),
     samples=reals(-3, 3),
@@ -61,7 +61,7 @@ erfc = elementwise(
 
 erfinv = elementwise(
     "erfinv",
-    eager=_scipy("erfinv"),
+    eager=scipy_function("erfinv"),
     derivative=partials(lambda out: exp(square(out)) / _TWO_OVER_ROOT_PI, singular=True),
     template=Template("erfinv({x})", cost=40),
     samples=reals(-0.9, 0.9),
@@ -71,7 +71,7 @@ erfinv = elementwise(
 
 lgamma = elementwise(
     "lgamma",
-    eager=_scipy("gammaln"),
+    eager=scipy_function("gammaln"),
     derivative=partials(lambda x: digamma(x), singular=True),
     template=Template("lgamma({x})", cost=40),
     samples=reals(0.4, 5),
@@ -81,7 +81,7 @@ lgamma = elementwise(
 
 digamma: Primitive = elementwise(
     "digamma",
-    eager=_scipy("digamma"),
+    eager=scipy_function("digamma"),
     derivative=partials(lambda x: polygamma_primitive(x, order=1), singular=True),
     template=Template("digamma({x})", cost=40),
     samples=reals(0.4, 5),

@@ -59,7 +59,7 @@ class Images:
 
     @staticmethod
     def of(operation: str, x: Any, ndim: int) -> Images:
-        """Return an array of shape (n, c, \\*sizes) or (c, \\*sizes) as images.
+        """Return an array of shape (n, c, *sizes) or (c, *sizes) as images.
 
         Raises
         ------
@@ -124,7 +124,7 @@ def windows(
 
     Returns
     -------
-    array, shape (n, c, \\*kernel, \\*size)
+    array, shape (n, c, *kernel, *size)
     """
     padded = np.full((*x.shape[:2], *_extent(size, kernel, stride, dilation)), outside, x.dtype)
     inner, shown = _overlap(padded.shape, x.shape, padding)
@@ -176,3 +176,94 @@ def _view(padded: Any, size: Pair, stride: Pair, kernel: Pair, dilation: Pair) -
     return np.lib.stride_tricks.as_strided(
         padded, (*padded.shape[:2], *kernel, *size), steps, writeable=False
     )
+
+
+# -- pools ---------------------------------------------------------------------------------
+
+
+def pool_windows(
+    operation: str, ndim: int, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
+) -> tuple[Pair, Pair, Pair]:
+    """Return size, stride and padding of the windows of a pool.
+
+    Raises
+    ------
+    ArgumentError
+        If one is out of range.
+    """
+    kernel = per_axis(operation, "kernel_size", kernel_size, ndim, 1)
+    steps = kernel if stride is None else per_axis(operation, "stride", stride, ndim, 1)
+    before = per_axis(operation, "padding", padding, ndim, 0)
+    if any(p > k // 2 for p, k in zip(before, kernel, strict=True)):
+        raise ArgumentError(
+            f"{operation}: padding is {padding!r}",
+            why=f"it must be at most half of kernel_size, {kernel_size!r}",
+        )
+    return kernel, steps, before
+
+
+def pool_size(
+    operation: str,
+    ndim: int,
+    image: Pair,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    ceil_mode: bool,
+) -> Pair:
+    """Return how many windows of a pool there are along each axis.
+
+    Raises
+    ------
+    ShapeError
+        If there are none.
+    """
+    high, wide = (
+        count_windows(*axis, ceil_mode)
+        for axis in zip(image, kernel, stride, padding, dilation, strict=True)
+    )
+    if min(high, wide) < 1:
+        raise ShapeError(
+            f"{operation}: a window of size {kernel[-ndim:]} is larger than the image",
+            why=f"the image has size {image[-ndim:]}, {padding[-ndim:]} added at each edge; the"
+            f" window's elements are {dilation[-ndim:]} apart",
+        )
+    return high, wide
+
+
+def count_windows(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> int:
+    """Return how many windows there are along an axis."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    # the last one must begin within the image or the padding before it
+    return count - 1 if (count - 1) * stride >= size + padding else count
+
+
+# What both kinds of pools are tested on: shape of the images, and windows.
+POOLS: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
+    ("plain", (2, 3, 4, 6), {"kernel": (2, 2), "stride": (2, 2)}),
+    ("overlapping", (2, 2, 5, 6), {"kernel": (3, 2), "stride": (1, 1)}),
+    ("padded", (1, 2, 5, 7), {"kernel": (3, 2), "stride": (2, 2), "padding": (1, 1)}),
+    ("gaps", (1, 2, 7, 8), {"kernel": (1, 2), "stride": (3, 4)}),
+    ("row", (2, 2, 1, 9), {"kernel": (1, 3), "stride": (1, 3)}),
+    ("beyond", (1, 2, 5, 5), {"kernel": (2, 3), "stride": (2, 2), "size": (3, 3)}),
+    ("no images", (0, 2, 4, 4), {"kernel": (2, 2), "stride": (2, 2)}),
+]
+
+
+def pool_geometry(shape: tuple[int, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the static parameters of a pool of images of `shape`, those not `given` as usual."""
+    found = {"padding": (0, 0), "dilation": (1, 1)} | given
+    size = [
+        count_windows(n, k, s, p, d, ceil_mode=False)
+        for n, k, s, p, d in zip(
+            shape[2:], *(found[name] for name in ("kernel", "stride", "padding", "dilation")),
+            strict=True,
+        )
+    ]  # fmt: skip
+    return {"size": tuple(size)} | found

@@ -33,6 +33,8 @@ from jitgrad.runtime.machine_code import UntranslatableError
 
 _WORD, _STATUS = ir.IntType(64), ir.IntType(32)
 _CACHE_LINE = 64
+# Statements that are compiled as one LLVM function.
+_MOST_IN_ONE = 100
 _KINDS = {
     np.float32: "float32",
     np.float64: "float64",
@@ -160,12 +162,65 @@ class Translator:
         """Write the body; `arguments` are the function's as `Scalar` and `View`."""
         for parameter, argument in zip(self.tree.args.args, arguments, strict=True):
             self.bind(parameter.arg, argument)
-        self.body(self.tree.body)
+        if _count(self.tree.body) > _MOST_IN_ONE:
+            self.in_parts()
+        else:
+            self.body(self.tree.body)
         if self.end is not None:
             self.builder.branch(self.end)
             self.builder.position_at_end(self.end)
         for memory in self.allocated:
             self.call_c("free", ir.VoidType(), self.builder.load(memory))
+
+    def in_parts(self) -> None:
+        """Write outermost loops as functions: LLVM takes far longer for all of them in one."""
+        group: list[ast.stmt] = []
+        for statement in self.tree.body:
+            is_loop = isinstance(statement, ast.For)
+            if group and (not is_loop or _count([*group, statement]) > _MOST_IN_ONE):
+                self.part_function(group)
+                group = []
+            if is_loop:
+                group.append(statement)
+            else:
+                self.body([statement])
+        if group:
+            self.part_function(group)
+
+    def part_function(self, statements: list[ast.stmt]) -> None:
+        """Write statements as a function of its own, and the call of it."""
+        named = {
+            node.id: self.names[node.id]
+            for statement in statements
+            for node in ast.walk(statement)
+            if isinstance(node, ast.Name) and node.id in self.names
+        }
+        given: list[Any] = []
+        for thing in named.values():
+            given += _pieces(thing)
+        module = self.builder.module
+        form = ir.FunctionType(ir.VoidType(), [piece.type for piece in given])
+        function = ir.Function(module, form, module.get_unique_name("part"))
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        builder = ir.IRBuilder(function.append_basic_block("begin"))
+        inner = Translator(self.context, builder, self.namespace, self.tree)
+        pieces = iter(function.args)
+        held: list[tuple[Any, Any]] = []
+        for name, thing in named.items():
+            inside = _from_pieces(thing, pieces)
+            if isinstance(inside, Variable):
+                # In a register, not in memory of another function, while it is computed with.
+                outside, slot = inside.slot, cgutils.alloca_once(builder, LLVM_TYPES[thing.kind])
+                builder.store(builder.load(outside), slot)
+                held.append((slot, outside))
+                inside = Variable(slot, thing.kind)
+            inner.names[name] = inside
+        inner.body(statements)
+        for slot, outside in held:
+            builder.store(builder.load(slot), outside)
+        builder.ret_void()
+        self.builder.call(function, given)
 
     # -- names ----------------------------------------------------------------------------
 
@@ -296,7 +351,11 @@ class Translator:
         counter = builder.phi(_WORD, statement.target.id)
         counter.add_incoming(start, before)
         with self.scope(), self.loop():
-            self.names[statement.target.id] = Scalar(counter, "int64")
+            index = Scalar(counter, "int64")
+            if isinstance(self.names.get(statement.target.id), Variable):
+                self.bind(statement.target.id, index)
+            else:
+                self.names[statement.target.id] = index
             self.body(statement.body)
         following = builder.add(counter, self.word(step), flags=("nsw",))
         counter.add_incoming(following, builder.block)
@@ -661,8 +720,8 @@ class Translator:
         if callee is None:
             callee = ir.Function(module, ir.FunctionType(_STATUS, [g.type for g in given]), name)
             callee.linkage = "internal"
-            # Strides of one and sizes of windows are constants of the call.
-            callee.attributes.add("alwaysinline")
+            # They are long; one that is inlined would be compiled anew for each call.
+            callee.attributes.add("noinline")
             builder = ir.IRBuilder(callee.append_basic_block("begin"))
             inner = Translator(self.context, builder, function.__globals__, _tree_of(function))
             parameters = iter(callee.args)
@@ -729,6 +788,34 @@ class Translator:
             parts = [self.builder.extract_value(result, k) for k in range(len(made))]
             return tuple([self.received(p, kind) for p, kind in zip(parts, made, strict=True)])
         return None if made is types.none else Scalar(result, made.name)
+
+
+def _count(statements: Sequence[ast.stmt]) -> int:
+    """Return how many statements there are, those within others included."""
+    return sum(isinstance(node, ast.stmt) for s in statements for node in ast.walk(s))
+
+
+def _pieces(thing: Any) -> list[Any]:
+    """Return the LLVM values that something bound to a name consists of."""
+    if isinstance(thing, View):
+        return [thing.data, *thing.shape, *thing.strides]
+    if isinstance(thing, Variable):
+        return [thing.slot]
+    if not isinstance(thing, Scalar):
+        raise UntranslatableError(repr(thing))
+    return [] if isinstance(thing.llvm, ir.Constant) else [thing.llvm]
+
+
+def _from_pieces(like: Any, pieces: Iterator[Any]) -> Any:
+    """Return the same kind of thing, made of other LLVM values."""
+    if isinstance(like, View):
+        axes = range(len(like.shape))
+        data = next(pieces)
+        shape = tuple([next(pieces) for _ in axes])
+        return View(like.type, data, shape, tuple([next(pieces) for _ in axes]))
+    if isinstance(like, Variable):
+        return Variable(next(pieces), like.kind)
+    return like if isinstance(like.llvm, ir.Constant) else Scalar(next(pieces), like.kind)
 
 
 def _parameter(like: Any, parameters: Iterator[Any]) -> Any:

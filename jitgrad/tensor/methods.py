@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.core.public import FUNCTIONS, PROPERTIES, PublicFunction
+from jitgrad.ops.complex import ComplexPair
 from jitgrad.ops.numpy_protocol import apply_function, apply_ufunc
 from jitgrad.tensor.inplace import apply_in_place
 from jitgrad.tensor.tensor import Tensor
@@ -68,7 +69,7 @@ def _in_place(function: Callable[..., Any], operation: str) -> Callable[..., Any
 
 def _binary(function: Callable[..., Any], operator: str, reflected: bool) -> Callable[..., Any]:
     def method(self: Tensor, other: Any) -> Any:
-        if other is None or isinstance(other, (str, bytes, dict, set)):
+        if other is None or isinstance(other, (str, bytes, dict, set, ComplexPair)):
             return NotImplemented
         return function(other, self) if reflected else function(self, other)
 

@@ -150,6 +150,8 @@ class Capture(UserCodeRecorder):
         ``id`` of every object that the function reads from outside.
     """
 
+    has_values = True
+
     def __init__(self, sources: dict[int, int], objects: Set[int] = frozenset()) -> None:
         super().__init__()
         self.sources = sources

@@ -25,6 +25,8 @@ class Recorder:
         Nodes to continue from.
     """
 
+    has_values = False
+
     def __init__(self, nodes: list[Node] | None = None) -> None:
         self.builder = GraphBuilder(nodes if nodes is not None else [])
         self.location: Location | None = None

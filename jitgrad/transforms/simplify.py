@@ -39,11 +39,21 @@ def simplify(graph: Graph, differentiated: bool = True) -> Graph:
 
 
 def remove_dead(graph: Graph) -> Graph:
-    """Drop nodes that no output depends on.
+    """Drop nodes that no output depends on, and what others do for outputs that nobody reads.
 
     Before: ``a = mul x x; b = tanh x; return a``. After: ``a = mul x x; return a``.
     """
-    return Graph(graph.inputs, tuple(needed_nodes(graph.nodes, graph.outputs)), graph.outputs)
+    nodes = needed_nodes(graph.nodes, graph.outputs)
+    read = {*values_of(graph.outputs), *(v for node in nodes for v in node.value_inputs())}
+    return Graph(graph.inputs, tuple([_without_unread(n, read) for n in nodes]), graph.outputs)
+
+
+def _without_unread(node: Node, read: set[Value]) -> Node:
+    unread = node.primitive.unread
+    if unread is None:
+        return node
+    params = unread(dict(node.params), tuple([value in read for value in node.outputs]))
+    return Node(node.primitive, node.inputs, params, node.outputs, node.location, node.adjoint)
 
 
 def merge_repeated(graph: Graph) -> Graph:
