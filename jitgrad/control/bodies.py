@@ -21,6 +21,8 @@ from jitgrad.trace.stand_ins import StandIn, stand_in, strong
 from jitgrad.trace.user_code import UserCodeRecorder
 from jitgrad.transforms.simplify import simplify
 
+Array = np.ndarray[Any, Any]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closure:
@@ -225,17 +227,80 @@ def _spec_of(tensor: Tensor) -> Spec:
     return raw.spec if isinstance(raw, Value) else Spec(raw.shape, raw.dtype)
 
 
-# Gives for the graph of a body what runs it on arrays; the runtime puts compiled code here.
-Runner = Callable[..., tuple[np.ndarray[Any, Any], ...]]
+# -- services of the runtime -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a body finds an array, or puts one, in each iteration.
+
+    In iteration `k` that is ``address + stride * ((k + first) & mask)``.
+
+    Parameters
+    ----------
+    array : ndarray
+        What owns the memory.
+    address : int
+        Of the array in the first iteration.
+    stride : int
+        From one iteration to the next, in bytes.
+    first : int
+        Added to the number of the iteration.
+    mask : int
+        1 to take turns between two places, else -1.
+    """
+
+    array: Array
+    address: int
+    stride: int = 0
+    first: int = 0
+    mask: int = -1
+
+    @staticmethod
+    def of(array: Array) -> Place:
+        """Return the place that is the same in all iterations."""
+        return Place(array, array.ctypes.data)
+
+    @staticmethod
+    def along(array: Array, reverse: bool = False, start: int = 0, stop: int | None = None) -> Place:
+        """Return the places one after the other along the first axis, from either end."""
+        step = array.strides[0] if array.ndim else 0
+        last = (len(array) if stop is None else stop) - 1
+        position = last if reverse else start
+        return Place(array, array.ctypes.data + position * step, -step if reverse else step)
+
+    @staticmethod
+    def in_turns(pair: Array, first: int) -> Place:
+        """Return the two halves of an array in turns, beginning with number `first`."""
+        return Place(pair, pair.ctypes.data, pair.strides[0], first, 1)
+
+
+# Runs the graph of a body on arrays.
+Runner = Callable[..., tuple[Array, ...]]
+# Runs it so many times on arrays in these places, inputs and then outputs, or until a flag, one
+# byte that the body writes, is 0; returns how often it did.
+Repeater = Callable[[Sequence[Place], int, Array | None], int]
 _make_runner: Callable[[SubGraph], Runner]
+_make_repeater: Callable[[SubGraph], Repeater | None]
 
 
-def set_runner(make: Callable[[SubGraph], Runner]) -> None:
-    """Let `make` say what runs a body; its arrays are C-contiguous, and its results its own."""
-    global _make_runner
-    _make_runner = make
+def set_runners(
+    runner: Callable[[SubGraph], Runner], repeater: Callable[[SubGraph], Repeater | None]
+) -> None:
+    """Let the runtime say what runs a body: once, and again and again without Python.
+
+    Arrays are C-contiguous; what a runner returns is in memory of its own, or is what it was
+    given.
+    """
+    global _make_runner, _make_repeater
+    _make_runner, _make_repeater = runner, repeater
 
 
 def runner_of(body: SubGraph) -> Runner:
-    """Return what runs `body`."""
+    """Return what runs `body` once."""
     return _make_runner(body)
+
+
+def repeater_of(body: SubGraph) -> Repeater | None:
+    """Return what runs `body` again and again; None where only Python's loop can."""
+    return _make_repeater(body)

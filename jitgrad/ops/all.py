@@ -12,10 +12,12 @@ import jitgrad.ops.complex
 import jitgrad.ops.composite
 import jitgrad.ops.contraction
 import jitgrad.ops.convolution
+import jitgrad.ops.counting
 import jitgrad.ops.creation
 import jitgrad.ops.decompositions
 import jitgrad.ops.determinants
 import jitgrad.ops.diagonal
+import jitgrad.ops.distances
 import jitgrad.ops.einsum
 import jitgrad.ops.exponential
 import jitgrad.ops.extrema
@@ -25,6 +27,7 @@ import jitgrad.ops.joining
 import jitgrad.ops.linalg
 import jitgrad.ops.losses
 import jitgrad.ops.mean_pooling
+import jitgrad.ops.matrix_functions
 import jitgrad.ops.norms
 import jitgrad.ops.numpy_protocol
 import jitgrad.ops.ordering
@@ -37,7 +40,9 @@ import jitgrad.ops.rearranging
 import jitgrad.ops.reduction
 import jitgrad.ops.repeating
 import jitgrad.ops.rounding
+import jitgrad.ops.sampling
 import jitgrad.ops.scans
+import jitgrad.ops.scattering
 import jitgrad.ops.selection
 import jitgrad.ops.shape
 import jitgrad.ops.slicing

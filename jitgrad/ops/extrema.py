@@ -48,13 +48,15 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
-def _lowest(dtype: DType) -> float | int | bool:
+def lowest(dtype: DType) -> float | int | bool:
+    """Return a number of a dtype below or equal to all others."""
     if dtype == bool_:
         return False
     return -np.inf if is_floating(dtype) else int(np.iinfo(dtype).min)
 
 
-def _highest(dtype: DType) -> float | int | bool:
+def highest(dtype: DType) -> float | int | bool:
+    """Return a number of a dtype above or equal to all others."""
     if dtype == bool_:
         return True
     return np.inf if is_floating(dtype) else int(np.iinfo(dtype).max)
@@ -73,7 +75,7 @@ amax_over = reduction(
     "amax",
     eager=lambda x, axes, keepdims: np.max(x, axis=axes, keepdims=keepdims),
     derivative=vjps(shared_vjp),
-    accumulation=Accumulation("accumulate_max({acc}, {x})", _lowest),
+    accumulation=Accumulation("accumulate_max({acc}, {x})", lowest),
     samples=reduction_samples(-3, 3, empty=False),
     doc="Largest element over axes; equal ones share the gradient.",
     identity_for_empty=False,
@@ -83,7 +85,7 @@ amin_over = reduction(
     "amin",
     eager=lambda x, axes, keepdims: np.min(x, axis=axes, keepdims=keepdims),
     derivative=vjps(shared_vjp),
-    accumulation=Accumulation("accumulate_min({acc}, {x})", _highest),
+    accumulation=Accumulation("accumulate_min({acc}, {x})", highest),
     samples=reduction_samples(-3, 3, empty=False),
     doc="Smallest element over axes; equal ones share the gradient.",
     identity_for_empty=False,

@@ -106,7 +106,7 @@ def fit_value(value: Any, shape: Shape, dtype: Any) -> Any:
 # -- functions -------------------------------------------------------------------------------
 
 
-def _index_tensor(operation: str, index: Any) -> Any:
+def index_tensor(operation: str, index: Any) -> Any:
     """Return `index` as a Tensor of integers.
 
     Raises
@@ -150,7 +150,7 @@ def gather(x: ArrayLike, dim: int, index: ArrayLike) -> Tensor:
     IndexingError
         If an index is out of range, or `index` does not hold integers.
     """
-    value, places = box(x), _index_tensor("gather", index)
+    value, places = box(x), index_tensor("gather", index)
     axis = normalize_axis("gather", dim, value.ndim)
     if not value.shape and not places.shape:
         one = gather_primitive(reshape_to(value, (1,)), reshape_to(places, (1,)), axis=0)
@@ -185,7 +185,7 @@ def take_along_dim(x: ArrayLike, indices: ArrayLike, dim: int | None = None) -> 
     ShapeError
         If the shapes do not broadcast along the other axes.
     """
-    value, places = box(x), _index_tensor("take_along_dim", indices)
+    value, places = box(x), index_tensor("take_along_dim", indices)
     if dim is None:
         return gather(reshape_to(value, (value.numel(),)), 0, reshape_to(places, (-1,)))
     axis = normalize_axis("take_along_dim", dim, value.ndim)
@@ -232,7 +232,7 @@ def index_select(x: ArrayLike, dim: int, index: ArrayLike) -> Tensor:
 
 
 def _index_vector(operation: str, index: Any) -> Any:
-    places = _index_tensor(operation, index)
+    places = index_tensor(operation, index)
     if places.ndim > 1:
         raise IndexingError(
             f"{operation}: the index has shape {tuple(places.shape)}", why="it must be a vector"
@@ -363,7 +363,7 @@ def scatter(x: ArrayLike, dim: int, index: ArrayLike, src: ArrayLike) -> Tensor:
     IndexingError
         If an index is out of range, or `index` does not hold integers.
     """
-    value, places = box(x), _index_tensor("scatter", index)
+    value, places = box(x), index_tensor("scatter", index)
     axis = normalize_axis("scatter", dim, value.ndim)
     shape = tuple(places.shape)
     check_gather("scatter", tuple(value.shape), shape, axis)
@@ -405,7 +405,7 @@ def scatter_add(x: ArrayLike, dim: int, index: ArrayLike, src: ArrayLike) -> Ten
     IndexingError
         If an index is out of range, or `index` does not hold integers.
     """
-    value, places = box(x), _index_tensor("scatter_add", index)
+    value, places = box(x), index_tensor("scatter_add", index)
     axis = normalize_axis("scatter_add", dim, value.ndim)
     check_gather("scatter_add", tuple(value.shape), tuple(places.shape), axis)
     part = _source_part("scatter_add", src, tuple(places.shape), value)

@@ -279,7 +279,7 @@ take_last: Primitive = register(
 # -- one index for each element, along one axis ------------------------------------------------
 
 
-def _mesh(index: Any, axis: int) -> tuple[Any, ...]:
+def mesh(index: Any, axis: int) -> tuple[Any, ...]:
     """Return the full index that names, for each place of `index`, an element along `axis`."""
     grid = list(np.ogrid[tuple(slice(0, n) for n in index.shape)])
     grid[axis] = index
@@ -288,7 +288,7 @@ def _mesh(index: Any, axis: int) -> tuple[Any, ...]:
 
 def _gather_eager(x: Any, index: Any, axis: int) -> Any:
     try:
-        return x[_mesh(index, axis)]
+        return x[mesh(index, axis)]
     except IndexError:
         check_range("gather", index[None], x.shape, (axis,))
         raise
@@ -297,7 +297,7 @@ def _gather_eager(x: Any, index: Any, axis: int) -> Any:
 def _gather_transpose_eager(ct: Any, index: Any, shape: Shape, axis: int) -> Any:
     result = np.zeros(shape, ct.dtype)
     try:
-        np.add.at(result, _mesh(index, axis), ct)
+        np.add.at(result, mesh(index, axis), ct)
     except IndexError:
         check_range("scatter_add", index[None], shape, (axis,))
         raise

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.control.bodies import Runner, set_runner
-from jitgrad.ir.graph import Graph, Literal, Value
+from jitgrad.control.bodies import Repeater, Runner, set_runners
+from jitgrad.core.primitive import External
+from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Value
 from jitgrad.ir.interpret import interpret
 from jitgrad.ir.subgraph import SubGraph
+from jitgrad.ops.creation import clone_primitive, full_primitive
 from jitgrad.runtime.native import MISS
-from jitgrad.runtime.program import USUAL_LAYOUT, make_program
+from jitgrad.runtime.program import USUAL_LAYOUT, Program, make_program
+from jitgrad.runtime.repeat import repeater_of
 from jitgrad.transforms.simplify import simplify
 
 Array = np.ndarray[Any, Any]
@@ -43,14 +46,47 @@ def _compiled(body: SubGraph) -> Runner:
     graph = simplify(body.graph, differentiated=False)
     computed, place = _computed(graph)
     inner = Graph(graph.inputs, graph.nodes, computed)
-    layouts = [-1 if v.spec.weak else USUAL_LAYOUT for v in graph.inputs]
-    program = make_program(inner, layouts, body.name or "body")
+    program = _program(inner, body.name)
     run = _on_interpreter(inner) if program.fallback else program.run
     native = None if program.fallback else program.make_native()
     quick = run if native is None else _native_or(native, run)
     if place == list(range(len(computed))):
         return quick
     return _handing_on(quick, place)
+
+
+def _program(graph: Graph, name: str) -> Program:
+    layouts = [-1 if v.spec.weak else USUAL_LAYOUT for v in graph.inputs]
+    return make_program(graph, layouts, name or "body")
+
+
+def _repeater(body: SubGraph) -> Repeater | None:
+    return None if _interpreting.get() else _repeated(body)
+
+
+@functools.lru_cache(maxsize=1024)
+def _repeated(body: SubGraph) -> Repeater | None:
+    """Return what repeats the body's program, which writes all outputs to memory."""
+    graph = simplify(body.graph, differentiated=False)
+    if any(isinstance(node.primitive.lowering, External) for node in graph.nodes):
+        return None
+    return repeater_of(_program(_with_copies(graph), body.name))
+
+
+def _with_copies(graph: Graph) -> Graph:
+    """Return `graph` with copies in place of outputs that are inputs, numbers, or there twice."""
+    builder = GraphBuilder(list(graph.nodes))
+    outputs: list[Value] = []
+    for output in graph.outputs:
+        if isinstance(output, Literal):
+            spec = output.spec
+            params = {"shape": (), "value": output.number, "dtype": spec.dtype}
+            outputs += builder.emit(full_primitive, (), params)
+        elif output in graph.inputs or output in outputs:
+            outputs += builder.emit(clone_primitive, (output,), {})
+        else:
+            outputs.append(output)
+    return Graph(graph.inputs, tuple(builder.nodes), tuple(outputs))
 
 
 def _computed(graph: Graph) -> tuple[tuple[Value, ...], list[int | Any]]:
@@ -101,4 +137,4 @@ def _on_interpreter(graph: Graph) -> Runner:
     return lambda *arrays: tuple([np.array(x, order="C") for x in interpret(graph, arrays)])
 
 
-set_runner(_runner)
+set_runners(_runner, _repeater)

@@ -252,14 +252,14 @@ class _Writer:
                     self.lines.append(f"  store i64 0, ptr {memory}")
                     failures.append(memory)
                     shape, itemsize = (argument.nbytes // 8,), 8
-                texts += _array_text(memory, shape, itemsize)
+                texts += array_text(memory, shape, itemsize)
             elif isinstance(argument, Held):
                 array = argument.array
                 self.kept.append(array)
-                texts += _array_text(_pointer(array.ctypes.data), array.shape, array.itemsize)
+                texts += array_text(_pointer(array.ctypes.data), array.shape, array.itemsize)
             elif isinstance(argument, NewArray):
                 data = self.load("ptr", new[id(argument)], DATA)
-                texts += _array_text(data, argument.shape, argument.dtype.itemsize)
+                texts += array_text(data, argument.shape, argument.dtype.itemsize)
             else:
                 texts += self.passed(objects[argument], inputs[argument])
         self.kinds = [text.partition(" ")[0] for text in texts]
@@ -311,7 +311,7 @@ class _Writer:
             row = self.load("ptr", found, STRIDES)
             strides = [self.load("i64", row, 8 * axis) for axis in range(len(wanted.shape))]
         data = self.load("ptr", found, DATA)
-        return _array_text(data, wanted.shape, wanted.dtype.itemsize, strides)
+        return array_text(data, wanted.shape, wanted.dtype.itemsize, strides)
 
     def result(self, made: Result, objects: list[str]) -> str:
         """Write what makes a result; null where that failed."""
@@ -334,7 +334,7 @@ class _Writer:
         )
 
 
-def _array_text(
+def array_text(
     data: str, shape: Sequence[int], itemsize: int, strides: Sequence[Any] | None = None
 ) -> list[str]:
     """Return an array as Numba's convention has it: owner, sizes, address, shape, strides."""

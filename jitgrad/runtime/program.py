@@ -67,6 +67,8 @@ class Program:
     make_native : callable
         Returns a quicker form of `run`, which returns `jitgrad.runtime.native.MISS` for inputs of
         other shapes, dtypes or layouts; None if there is none.
+    root_of : callable
+        Returns the value whose array holds that of another one.
     """
 
     graph: Graph
@@ -78,6 +80,7 @@ class Program:
     seconds: float = 0.0
     fallback: str = ""
     make_native: Callable[[], Callable[..., Any] | None] = lambda: None
+    root_of: Callable[[Value], Value] = lambda value: value
 
     def source(self) -> str:
         """Return the generated source of all kernels."""
@@ -147,7 +150,7 @@ def _reason(error: Exception) -> str:
 
 
 def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
-    program = Program(text.graph, title, lambda *inputs: ())
+    program = Program(text.graph, title, lambda *inputs: (), root_of=text.storage.root)
     driver = _Driver(text)
     for part in text.parts:
         if isinstance(part, ExternalCall):
@@ -234,7 +237,7 @@ class _Driver:
         elif part.arena_bytes:
             self.lines.append(f"{pool}.append(arena)")
         if part.failures:
-            fail = self.constant("fail", functools.partial(_raise_failure, part.failures))
+            fail = self.constant("fail", functools.partial(raise_failure, part.failures))
             self.lines.append(f"if failures[0]: {fail}(failures[0])")
 
     def new_array(self, value: Value) -> str:
@@ -346,7 +349,7 @@ def _new_arena(nbytes: int) -> Array:
     return memory[start : start + nbytes]
 
 
-def _raise_failure(failures: Sequence[Failure], number: int) -> None:
+def raise_failure(failures: Sequence[Failure], number: int) -> None:
     """Raise the error that a kernel found; it numbers them from 1."""
     failure = failures[number - 1]
     raise IndexingError(
