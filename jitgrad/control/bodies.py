@@ -262,7 +262,9 @@ class Place:
         return Place(array, array.ctypes.data)
 
     @staticmethod
-    def along(array: Array, reverse: bool = False, start: int = 0, stop: int | None = None) -> Place:
+    def along(
+        array: Array, reverse: bool = False, start: int = 0, stop: int | None = None
+    ) -> Place:
         """Return the places one after the other along the first axis, from either end."""
         step = array.strides[0] if array.ndim else 0
         last = (len(array) if stop is None else stop) - 1

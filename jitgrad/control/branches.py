@@ -17,7 +17,6 @@ from jitgrad.control.bodies import (
     trace_body,
 )
 from jitgrad.control.derive import backward_graph
-from jitgrad.control.loop import own_copies, usual_arrays
 from jitgrad.control.operands import (
     check_draws,
     here,
@@ -26,6 +25,7 @@ from jitgrad.control.operands import (
     operand,
     predicate,
 )
+from jitgrad.control.run_loop import own_copies, usual_arrays
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import int64, is_floating
 from jitgrad.core.errors import ArgumentError, DtypeError, TraceError

@@ -8,15 +8,15 @@ of the way back is the way back of the loop that carries tangents along.
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from jitgrad.control.bodies import runner_of
-from jitgrad.control.derive import active_outputs, backward_graph, tangent_graph
+from jitgrad.control.derive import tangent_graph
+from jitgrad.control.loop_form import INDEX, Loop, active_parts, differentiable
+from jitgrad.control.run_loop import run_back, run_forward
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import External, Primitive, together
 from jitgrad.core.spec import Spec
@@ -24,99 +24,8 @@ from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.tensor.tensor import Tensor
 
-Array = np.ndarray[Any, Any]
-State = tuple[Array, ...]
-
 # What remembers the states of a run: no array, but 0-d to whoever hands it on.
 _RECORD = Spec((), np.dtype(object))
-_INDEX = 2  # operands before the carries: the first index, and the one after the last
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """What a loop does, apart from its operands.
-
-    The operands are: bounds of the index, carries, sliced arrays, constants.
-
-    Parameters
-    ----------
-    body : SubGraph
-        From index, carries, slices, constants to carries, stacked outputs.
-    condition : SubGraph or None
-        From carries, constants to one boolean; None for a counted loop.
-    carried, sliced : int
-        How many operands are carries, and how many are taken apart along their first axis.
-    length : int
-        Length of the stacked outputs.
-    reverse : bool
-        Whether the last index comes first.
-    """
-
-    body: SubGraph
-    condition: SubGraph | None
-    carried: int
-    sliced: int
-    length: int
-    reverse: bool
-
-    @property
-    def outputs(self) -> tuple[Spec, ...]:
-        """Specs of the results: last carries, then stacked outputs."""
-        specs = [Spec(v.spec.shape, v.spec.dtype) for v in self.body.graph.outputs]
-        stacked = [Spec((self.length, *s.shape), s.dtype) for s in specs[self.carried :]]
-        return (*specs[: self.carried], *stacked)
-
-    def split(self, operands: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Return carries, sliced arrays and constants among the operands."""
-        first, second = _INDEX + self.carried, _INDEX + self.carried + self.sliced
-        return list(operands[_INDEX:first]), list(operands[first:second]), list(operands[second:])
-
-    def run(self, operands: Sequence[Any], states: list[State] | None) -> list[Array]:
-        """Run the loop; the state before each iteration is added to `states`."""
-        carries, sliced, constants = map(usual_arrays, self.split(operands))
-        step = runner_of(self.body)
-        stacks = [np.empty(spec.shape, spec.dtype) for spec in self.outputs[self.carried :]]
-        holds = None if self.condition is None else runner_of(self.condition)
-        first = int(operands[0])
-        given: list[Any] = [*carries, *constants]
-        for position in self._positions(operands):
-            if holds is not None and not holds(*carries, *constants)[0]:
-                break
-            index = np.array(first + position)
-            if states is not None:
-                states.append((index, *carries))
-            slices = [array[position, ...] for array in sliced]
-            given = [index, *carries, *slices, *constants]
-            results = step(*given)
-            carries = list(results[: self.carried])
-            for stack, item in zip(stacks, results[self.carried :], strict=True):
-                stack[position] = item
-        return [*own_copies(carries, given), *stacks]
-
-    def _positions(self, operands: Sequence[Any]) -> Iterable[int]:
-        """Return the numbers of the iterations, in order; endless where a condition is."""
-        if self.condition is not None:
-            return itertools.count()
-        count = max(int(operands[1]) - int(operands[0]), 0)
-        return reversed(range(count)) if self.reverse else range(count)
-
-
-def own_copies(results: Sequence[Array], given: Sequence[Any]) -> list[Array]:
-    """Return what a body made of `given`, with copies of what it only handed on."""
-    taken = {id(array) for array in given}
-    own: list[Array] = []
-    for array in results:
-        own.append(array.copy() if id(array) in taken else array)
-        taken.add(id(array))
-    return own
-
-
-def usual_arrays(arrays: Sequence[Any]) -> list[Any]:
-    """Return arrays that bodies take as they are; numbers stay numbers."""
-    return [
-        np.require(a, requirements=("C", "A", "W")) if isinstance(a, np.ndarray) else a
-        for a in arrays
-    ]
 
 
 def _fields_of(params: dict[str, Any]) -> Loop:
@@ -124,15 +33,10 @@ def _fields_of(params: dict[str, Any]) -> Loop:
 
 
 def _run(*operands: Any, keep: bool, **params: Any) -> tuple[Any, ...]:
-    states: list[State] | None = [] if keep else None
-    results = Loop(**params).run(operands, states)
-    return (*results, _recorded(states))
-
-
-def _recorded(states: list[State] | None) -> Array:
+    results, states = run_forward(Loop(**params), operands, keep)
     record = np.empty((), object)
     record[()] = states
-    return record
+    return (*results, record)
 
 
 def _infer(*specs: Spec, keep: bool, **params: Any) -> tuple[Spec, ...]:
@@ -194,108 +98,10 @@ def _params(loop: Loop) -> dict[str, Any]:
 # -- the way back ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Active:
-    """Which parts of a loop take part in a derivative, by number among their kind.
-
-    Parameters
-    ----------
-    carries, slices, constants : tuple of int
-        Inputs that the derivative is taken by; carries also where they come to depend on others.
-    stacked : tuple of int
-        Stacked outputs that depend on them.
-    """
-
-    carries: tuple[int, ...]
-    slices: tuple[int, ...]
-    constants: tuple[int, ...]
-    stacked: tuple[int, ...]
-
-    def inputs(self, loop: Loop) -> tuple[int, ...]:
-        """Return their numbers among the inputs of the body."""
-        slices, constants = 1 + loop.carried, 1 + loop.carried + loop.sliced
-        return (
-            *(1 + k for k in self.carries),
-            *(slices + k for k in self.slices),
-            *(constants + k for k in self.constants),
-        )
-
-    def outputs(self, loop: Loop) -> tuple[int, ...]:
-        """Return their numbers among the outputs of the body."""
-        return (*self.carries, *(loop.carried + k for k in self.stacked))
-
-
-@functools.lru_cache(maxsize=1024)
-def _active(loop: Loop, wanted: tuple[int, ...]) -> Active:
-    """Return what takes part where gradients by the operands numbered `wanted` are asked for."""
-    slices_from = _INDEX + loop.carried
-    constants_from = slices_from + loop.sliced
-    slices = tuple([k - slices_from for k in wanted if slices_from <= k < constants_from])
-    constants = tuple([k - constants_from for k in wanted if k >= constants_from])
-    carries = tuple([k - _INDEX for k in wanted if k < slices_from])
-    while True:
-        found = Active(carries, slices, constants, ())
-        reached = active_outputs(loop.body.graph, found.inputs(loop))
-        more = sorted({*carries, *(k for k in reached if k < loop.carried)})
-        if tuple(more) == carries:
-            stacked = tuple([k - loop.carried for k in reached if k >= loop.carried])
-            return Active(carries, slices, constants, stacked)
-        carries = tuple(more)
-
-
-@functools.lru_cache(maxsize=1024)
-def _step_back(loop: Loop, wanted: tuple[int, ...]) -> SubGraph:
-    """Return the graph of one step back.
-
-    From index, carries, slices, constants, cotangents of carries and stacked outputs, and sums
-    of the constants' cotangents, to cotangents of carries and slices, and sums.
-    """
-    active = _active(loop, wanted)
-    graph = backward_graph(
-        loop.body.graph, active.inputs(loop), active.outputs(loop), len(active.constants)
-    )
-    return SubGraph(graph, f"adjoint of {loop.body.name}")
-
-
-def _differentiable(loop: Loop) -> list[int]:
-    """Return the numbers of the loop's results that have cotangents."""
-    return [k for k, spec in enumerate(loop.outputs) if is_floating(spec.dtype)]
-
-
 def _run_backward(*xs: Any, wanted: tuple[int, ...], **params: Any) -> Any:
     loop = Loop(**params)
-    places = _differentiable(loop)
-    count = len(xs) - 1 - len(places)
-    operands, given, record = xs[:count], xs[count:-1], xs[-1]
-    states = record[()]
-    if states is None:
-        states = []
-        loop.run(operands, states)
-    active = _active(loop, wanted)
-    cts = dict(zip(places, usual_arrays(given), strict=True))
-    _, sliced, constants = map(usual_arrays, loop.split(operands))
-    step = runner_of(_step_back(loop, wanted))
-    carries = [cts[k] for k in active.carries]
-    stacks = [cts[loop.carried + k] for k in active.stacked]
-    slices_out = [np.zeros(sliced[k].shape, sliced[k].dtype) for k in active.slices]
-    sums: list[Any] = [np.zeros_like(constants[k]) for k in active.constants]
-    held, parts = len(active.carries), len(active.carries) + len(active.slices)
-    positions = range(len(states)) if loop.reverse else reversed(range(len(states)))
-    for position, state in zip(positions, reversed(states), strict=True):
-        slices = [array[position, ...] for array in sliced]
-        stacked = [stack[position, ...] for stack in stacks]
-        results = step(*state, *slices, *constants, *carries, *stacked, *sums)
-        carries = list(results[:held])
-        for array, item in zip(slices_out, results[held:parts], strict=True):
-            array[position] = item
-        sums = list(results[parts:])
-    found = dict(zip([_INDEX + k for k in active.carries], carries, strict=True))
-    first = _INDEX + loop.carried
-    found.update(zip([first + k for k in active.slices], slices_out, strict=True))
-    first += loop.sliced
-    found.update(zip([first + k for k in active.constants], sums, strict=True))
-    # The incoming cotangents must not be handed out as results.
-    return tuple([np.array(found[k]) if not states else found[k] for k in wanted])
+    count = len(xs) - 1 - len(differentiable(loop))
+    return tuple(run_back(loop, xs[:count], xs[count:-1], xs[-1][()], wanted))
 
 
 def _infer_backward(*specs: Spec, wanted: tuple[int, ...], **params: Any) -> tuple[Spec, ...]:
@@ -310,12 +116,12 @@ def _backward_of_backward(ct: Any, xs: Any, wanted: Any, params: Any) -> list[An
     """
     loop, by = _fields_of(params), params["wanted"]
     tangents = dict(zip(by, ct if isinstance(ct, tuple) else (ct,), strict=True))
-    places = _differentiable(loop)
+    places = differentiable(loop)
     count = len(xs) - 1 - len(places)
     operands, cts = xs[:count], xs[count:-1]
     forward, doubled, place_of = _with_tangents(loop, by, operands, tangents)
     results, record = bind_loop(forward, doubled, keep=True)
-    active = _active(loop, by)
+    active = active_parts(loop, by)
     # Among the results of `forward` tangents follow carries, and others follow stacked outputs.
     beyond = len(loop.outputs) + len(active.carries)
     tangent_at = {k: loop.carried + n for n, k in enumerate(active.carries)}
@@ -334,7 +140,7 @@ def _backward_of_backward(ct: Any, xs: Any, wanted: Any, params: Any) -> list[An
         }
         seeds = [
             cotangent_at[k] if k in cotangent_at else Tensor.zeros_of(forward.outputs[k])
-            for k in _differentiable(forward)
+            for k in differentiable(forward)
         ]
         asked = [place_of[k] for k in by_operand]
         gradients = run_backward(forward, doubled, seeds, record, asked)
@@ -346,7 +152,7 @@ def _with_tangents(
     loop: Loop, by: tuple[int, ...], operands: Sequence[Any], tangents: dict[int, Any]
 ) -> tuple[Loop, list[Any], dict[int, int]]:
     """Return the loop that carries tangents along, its operands, and where the old ones are."""
-    active = _active(loop, by)
+    active = active_parts(loop, by)
     forward = _tangent_loop(loop, by)
     carries, sliced, constants = loop.split(range(len(operands)))
 
@@ -355,7 +161,7 @@ def _with_tangents(
         return Tensor.zeros_of(operands[number].spec) if found is None else found
 
     order: list[int | None] = [0, 1]
-    doubled = list(operands[:_INDEX])
+    doubled = list(operands[:INDEX])
     for numbers, chosen in (
         (carries, active.carries),
         (sliced, active.slices),
@@ -370,7 +176,7 @@ def _with_tangents(
 @functools.lru_cache(maxsize=1024)
 def _tangent_loop(loop: Loop, by: tuple[int, ...]) -> Loop:
     """Return the loop whose carries, slices, constants and results are followed by tangents."""
-    active = _active(loop, by)
+    active = active_parts(loop, by)
     graph = loop.body.graph
     forward = tangent_graph(graph, active.inputs(loop), active.outputs(loop))
     plain, tangents = (

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.bodies import BodyTrace, Traced, merge_closures, subgraph, trace_body
-from jitgrad.control.loop import Loop, bind_loop
+from jitgrad.control.loop import bind_loop
+from jitgrad.control.loop_form import Loop
 from jitgrad.control.operands import (
     check_draws,
     here,

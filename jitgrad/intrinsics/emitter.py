@@ -349,7 +349,10 @@ class Emitter:
         numba_type = getattr(types, kind)
         sig = signature(numba_type, *[numba_type] * len(arguments))
         implementation = self.context.get_function(function, sig)
-        result = implementation(self.builder, [argument.llvm for argument in arguments])
+        # Numba notes what a function links to in the library under construction, even nothing.
+        library = self.context.codegen().create_library("libm")
+        with self.context.push_code_library(library):
+            result = implementation(self.builder, [argument.llvm for argument in arguments])
         return Value(self, result, kind)
 
     # target

@@ -6,14 +6,18 @@ those below are made of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jitgrad.ops.all  # noqa: F401 - fills the table
 from jitgrad.core.bind import box
+from jitgrad.core.dtypes import bool_
 from jitgrad.core.errors import ArgumentError, ShapeError
 from jitgrad.core.public import functions_in, public
-from jitgrad.ops.composite import mean, var
+from jitgrad.ops.composite import mean, softmax, var
+from jitgrad.ops.creation import ones
+from jitgrad.ops.diagonal import tril
 from jitgrad.ops.losses import reduced_losses, same_shapes
 from jitgrad.ops.power import rsqrt
 from jitgrad.ops.random import rand
@@ -53,6 +57,73 @@ def dropout(x: ArrayLike, p: float = 0.5, training: bool = True) -> Tensor:
         kept = rand(result.shape, dtype=result.dtype) >= p
         scale = 1 / (1 - p) if p < 1 else 0.0
         result = select(kept, result * scale, 0.0)
+    return result
+
+
+@public(method=False, namespace="nn.functional")
+def scaled_dot_product_attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    attn_mask: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Return averages of values, weighted by how well their keys fit each query [1]_.
+
+    Parameters
+    ----------
+    query : array_like, shape (..., m, d), floating
+        What is looked for.
+    key : array_like, shape (..., n, d)
+        What it is compared with.
+    value : array_like, shape (..., n, e)
+        What is averaged.
+    attn_mask : array_like, optional
+        Of a shape that broadcasts to (..., m, n): bool, True where a value takes part, or numbers
+        that are added to the logarithms of the weights.
+    dropout_p : float
+        The probability with which a weight is replaced by zero.
+    is_causal : bool
+        Whether a query sees only values up to its own place.
+    scale : float, optional
+        Factor of the products of queries and keys; one over the root of d where not given.
+    enable_gqa : bool
+        Whether several heads of queries, the third axis from the end, share one of keys and values.
+
+    Returns
+    -------
+    Tensor, shape (..., m, e)
+        Zero for a query that sees nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If `is_causal` is given together with a mask.
+
+    References
+    ----------
+    .. [1] A. Vaswani et al., Attention is all you need, arXiv:1706.03762 (2017).
+    """
+    q, k, v = box(query), box(key), box(value)
+    if is_causal and attn_mask is not None:
+        raise ArgumentError("scaled_dot_product_attention: is_causal and a mask are both given")
+    if enable_gqa:
+        k = k.repeat_interleave(q.shape[-3] // k.shape[-3], -3)
+        v = v.repeat_interleave(q.shape[-3] // v.shape[-3], -3)
+    factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = (q * factor) @ k.mT
+    seen = None if attn_mask is None else box(attn_mask)
+    if is_causal:
+        seen = tril(ones(q.shape[-2], k.shape[-2], dtype=bool_))
+    if seen is None or seen.dtype != bool_:
+        weights = softmax(scores if seen is None else scores + seen, -1)
+    else:
+        # where nothing is seen the softmax is nan
+        weights = select(seen, softmax(select(seen, scores, -math.inf), -1), 0.0)
+    result: Tensor = dropout(weights, dropout_p) @ v
     return result
 
 

@@ -56,6 +56,16 @@ sign = elementwise(
     doc="Minus one, zero or one, as each element is negative, zero or positive.",
 )
 
+heaviside = elementwise(
+    "heaviside",
+    eager=lambda x, values: np.where(x == 0, values, (x > 0).astype(x.dtype)),
+    derivative=partials(lambda: 0.0, lambda: 0.0),
+    template="select({x} == 0, {values}, select({x} > 0, {one}, {zero}))",
+    samples=reals((0.3, 3), (-1, 1)),
+    doc="Zero where an element of `x` is negative, one where it is positive, else of `values`.",
+    inputs=("x", "values"),
+)
+
 absolute = elementwise(
     "abs",
     eager=np.abs,

@@ -34,7 +34,7 @@ from jitgrad.runtime.machine_code import UntranslatableError
 _WORD, _STATUS = ir.IntType(64), ir.IntType(32)
 _CACHE_LINE = 64
 # Statements that are compiled as one LLVM function.
-_MOST_IN_ONE = 100
+_MOST_IN_ONE = 60
 _KINDS = {
     np.float32: "float32",
     np.float64: "float64",
@@ -162,28 +162,29 @@ class Translator:
         """Write the body; `arguments` are the function's as `Scalar` and `View`."""
         for parameter, argument in zip(self.tree.args.args, arguments, strict=True):
             self.bind(parameter.arg, argument)
-        if _count(self.tree.body) > _MOST_IN_ONE:
-            self.in_parts()
-        else:
-            self.body(self.tree.body)
+        self.body(self.tree.body)
         if self.end is not None:
             self.builder.branch(self.end)
             self.builder.position_at_end(self.end)
         for memory in self.allocated:
             self.call_c("free", ir.VoidType(), self.builder.load(memory))
 
-    def in_parts(self) -> None:
-        """Write outermost loops as functions: LLVM takes far longer for all of them in one."""
+    def body(self, statements: Sequence[ast.stmt]) -> None:
+        """Write statements; loops among many as functions, as LLVM takes longer for all in one."""
+        if _count(statements) <= _MOST_IN_ONE:
+            for statement in statements:
+                self.write(statement)
+            return
         group: list[ast.stmt] = []
-        for statement in self.tree.body:
-            is_loop = isinstance(statement, ast.For)
-            if group and (not is_loop or _count([*group, statement]) > _MOST_IN_ONE):
+        for statement in statements:
+            fits = isinstance(statement, ast.For) and _count([statement]) <= _MOST_IN_ONE
+            if group and (not fits or _count([*group, statement]) > _MOST_IN_ONE):
                 self.part_function(group)
                 group = []
-            if is_loop:
+            if fits:
                 group.append(statement)
             else:
-                self.body([statement])
+                self.write(statement)
         if group:
             self.part_function(group)
 
@@ -255,12 +256,11 @@ class Translator:
 
     # -- statements -----------------------------------------------------------------------
 
-    def body(self, statements: Sequence[ast.stmt]) -> None:
-        for statement in statements:
-            write = getattr(self, f"write_{type(statement).__name__}", None)
-            if write is None:
-                raise UntranslatableError(ast.unparse(statement))
-            write(statement)
+    def write(self, statement: ast.stmt) -> None:
+        write = getattr(self, f"write_{type(statement).__name__}", None)
+        if write is None:
+            raise UntranslatableError(ast.unparse(statement))
+        write(statement)
 
     def write_Pass(self, statement: ast.Pass) -> None:  # noqa: N802 - named by the node
         pass
