@@ -293,9 +293,11 @@ class KernelEmitter:
         """Note which statement makes each value, and how often values are read."""
         self.statement_of = {s.out: s for s in self.statements}
         self.register_uses: dict[Value, int] = {}
+        self.reader_of: dict[Value, Statement] = {}
         for statement in self.statements:
             for read in statement.reads():
                 self.register_uses[read.value] = self.register_uses.get(read.value, 0) + 1
+                self.reader_of[read.value] = statement
         for item in self.part.body:
             for leaf in leaves(item):
                 if isinstance(leaf, Compute) and leaf.statement.reduced:
@@ -438,7 +440,7 @@ class KernelEmitter:
         if not definition.around and any(map(self.in_arena, self.statement_of[out].reads())):
             # Outside of all loops another item may follow, and use the memory that is read here.
             return False
-        reader = next(s for s in self.statements if any(r.value is out for r in s.reads()))
+        reader = self.reader_of[out]
         if not isinstance(reader.form, Template):
             return True
         dtype = self.template_dtype(reader, reader.form)

@@ -355,7 +355,7 @@ class _Lowering:
             self.add_piece(node, out, axes, place, (element,), after_others=True, adds=True)
 
     def add_indexed(self, node: Node, lowering: Indexed) -> None:
-        """Add a statement that reads, or adds to, the elements that an index array names."""
+        """Add a statement that reads, adds to or writes elements that an index array names."""
         specs = node.specs
         sizes = lowering.loops(*specs, **node.params)
         axes, loops = self.loops_of_shape(sizes)
@@ -365,7 +365,7 @@ class _Lowering:
             return
         index = tuple([self.lookup(node, entry) for entry in named])
         out = node.outputs[0]
-        if not lowering.adds:
+        if not (lowering.adds or lowering.writes):
             source = self.whole(node.inputs[0])
             self.result.buffered.add(source)
             element: Element = Read(source, index)
@@ -373,9 +373,10 @@ class _Lowering:
             return
         self.result.buffered.add(out)
         fill, place = self.loops_over(out)
-        self.add_piece(node, out, fill, place, (Literal.of(0),))
-        element = self.element(node.inputs[0], loops)
-        self.add_piece(node, out, axes, index, (element,), after_others=True, adds=True)
+        before = self.element(node.inputs[0], place) if lowering.writes else Literal.of(0)
+        self.add_piece(node, out, fill, place, (before,))
+        element = self.element(node.inputs[2 if lowering.writes else 0], loops)
+        self.add_piece(node, out, axes, index, (element,), after_others=True, adds=lowering.adds)
 
     def lookup(self, node: Node, entry: Affine | tuple[Affine, ...]) -> IndexEntry:
         """Return an entry of an index, one that is looked up in the node's index array as such."""

@@ -23,10 +23,8 @@ def active_outputs(graph: Graph, wrt: Sequence[int]) -> tuple[int, ...]:
     return tuple([k for k, v in enumerate(graph.outputs) if v in active])
 
 
-def backward_graph(
-    graph: Graph, wrt: Sequence[int], outputs: Sequence[int], accumulated: int = 0
-) -> Graph:
-    """Return the graph from inputs, cotangents and sums to cotangents and new sums.
+def backward_graph(graph: Graph, wrt: Sequence[int], outputs: Sequence[int]) -> Graph:
+    """Return the graph from inputs and cotangents to cotangents.
 
     Parameters
     ----------
@@ -36,33 +34,17 @@ def backward_graph(
         Numbers of the inputs whose cotangents are asked for.
     outputs : sequence of int
         Numbers of the outputs that have cotangents.
-    accumulated : int
-        To so many of `wrt`, the last ones, a sum is added that comes in as one more input.
-
-    Examples
-    --------
-    ``f(c, w): y = mul c w; return y`` with ``wrt=(0, 1), outputs=(0,), accumulated=1`` becomes
-    ``b(c, w, dy, sum): a = mul dy w; p = mul dy c; q = add sum p; return a, q``.
     """
     joint = _adjoint(graph, wrt, outputs)
     recorder = Recorder(list(joint.nodes))
     recorder.adjoint = True
-    first = len(wrt) - accumulated
-    sums: list[Value] = []
     found: list[Operand] = []
     with tracing(recorder), no_grad():
-        for number, (k, gradient) in enumerate(zip(wrt, joint.gradients, strict=True)):
+        for k, gradient in zip(wrt, joint.gradients, strict=True):
             spec = Spec(graph.inputs[k].shape, graph.inputs[k].dtype)
-            if number >= first:
-                total = Value(spec, f"d{graph.inputs[k].name}" if graph.inputs[k].name else "")
-                sums.append(total)
-                if gradient is None:
-                    gradient = total
-                else:
-                    gradient = add(make_tensor(total), make_tensor(gradient))._raw
             found.append(Tensor.zeros_of(spec)._raw if gradient is None else gradient)
     nodes = tuple(recorder.builder.nodes)
-    return simplify(Graph((*graph.inputs, *joint.cotangents, *sums), nodes, tuple(found)))
+    return simplify(Graph((*graph.inputs, *joint.cotangents), nodes, tuple(found)))
 
 
 def tangent_graph(graph: Graph, wrt: Sequence[int], outputs: Sequence[int]) -> Graph:

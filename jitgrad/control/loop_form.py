@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jitgrad.control.deferred import Sum, sum_over_iterations
 from jitgrad.control.derive import active_outputs, backward_graph
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.spec import Spec
@@ -106,17 +107,16 @@ def active_parts(loop: Loop, wanted: tuple[int, ...]) -> Active:
 
 
 @functools.lru_cache(maxsize=1024)
-def step_back(loop: Loop, wanted: tuple[int, ...]) -> SubGraph:
-    """Return the graph of one step back.
+def step_back(loop: Loop, wanted: tuple[int, ...]) -> tuple[SubGraph, tuple[Sum, ...]]:
+    """Return the graph of one step back, and how constants' cotangents are summed.
 
-    From index, carries, slices, constants, cotangents of carries and stacked outputs, and sums
-    of the constants' cotangents, to cotangents of carries and slices, and sums.
+    From index, carries, slices, constants, cotangents of carries and stacked outputs, and running
+    sums, to cotangents of carries and slices, new sums, and what is left until after the loop.
     """
     active = active_parts(loop, wanted)
-    graph = backward_graph(
-        loop.body.graph, active.inputs(loop), active.outputs(loop), len(active.constants)
-    )
-    return SubGraph(graph, f"adjoint of {loop.body.name}")
+    back = backward_graph(loop.body.graph, active.inputs(loop), active.outputs(loop))
+    graph, sums = sum_over_iterations(back, len(active.constants))
+    return SubGraph(graph, f"adjoint of {loop.body.name}"), sums
 
 
 def differentiable(loop: Loop) -> list[int]:

@@ -1,4 +1,4 @@
-"""Runs loops on arrays, there and back: in machine code where the body allows it, else in Python."""
+"""Runs loops on arrays, there and back: in machine code where the body allows it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.bodies import Place, Repeater, repeater_of, runner_of
+from jitgrad.control.deferred import Sum
 from jitgrad.control.loop_form import (
     INDEX,
     Loop,
@@ -193,9 +194,9 @@ def own_copies(results: Sequence[Array], given: Sequence[Any]) -> list[Array]:
 
 
 def usual_arrays(arrays: Sequence[Any]) -> list[Any]:
-    """Return arrays that bodies take as they are; numbers stay numbers."""
+    """Return arrays as bodies take them, C-contiguous, aligned and writeable; numbers stay so."""
     return [
-        np.require(a, requirements=("C", "A", "W")) if isinstance(a, np.ndarray) else a
+        np.array(a, order="C") if isinstance(a, np.ndarray) and not a.flags.carray else a
         for a in arrays
     ]
 
@@ -231,13 +232,19 @@ def run_back(
     active = active_parts(loop, wanted)
     cts = dict(zip(differentiable(loop), usual_arrays(given), strict=True))
     _, sliced, constants = map(usual_arrays, loop.split(operands))
+    body, sums = step_back(loop, wanted)
+    # Each step puts into these what belongs to its slices, and what is summed later.
     slices_out = [np.zeros(sliced[k].shape, sliced[k].dtype) for k in active.slices]
-    body = step_back(loop, wanted)
-    back = _Back(
-        loop, states, sliced, constants, [cts[loop.carried + k] for k in active.stacked], slices_out
-    )
+    later = [
+        np.empty((len(states), *spec.shape), spec.dtype)
+        for total in sums
+        for node in total.later
+        for spec in node.specs
+    ]
+    cts_stacked = [cts[loop.carried + k] for k in active.stacked]
+    back = _Back(loop, states, sliced, constants, cts_stacked, slices_out, later)
     moving = [cts[k] for k in active.carries]
-    moving += [np.zeros_like(constants[k]) for k in active.constants]
+    moving += [np.zeros(s.spec.shape, s.spec.dtype) for s in sums if s.running]
     repeat = repeater_of(body) if len(states) else None
     if repeat is not None:
         moved = back.in_machine_code(repeat, moving, len(active.carries))
@@ -248,9 +255,26 @@ def run_back(
     found.update(zip([INDEX + k for k in active.carries], moved, strict=False))
     found.update(zip([first + k for k in active.slices], slices_out, strict=True))
     constants_from = first + loop.sliced
-    sums = moved[len(active.carries) :]
-    found.update(zip([constants_from + k for k in active.constants], sums, strict=True))
+    totals = _totals(sums, moved[len(active.carries) :], later)
+    found.update(zip([constants_from + k for k in active.constants], totals, strict=True))
     return [found[k] for k in wanted]
+
+
+def _totals(sums: Sequence[Sum], running: Sequence[Array], later: Sequence[Array]) -> list[Array]:
+    """Return the sums over all iterations: what was added up, and what was left."""
+    added, stacks = iter(running), iter(later)
+    totals: list[Array] = []
+    for each in sums:
+        parts = [next(added)] if each.running else []
+        for node in each.later:
+            assert node.primitive.summed is not None
+            factors = [next(stacks) for _ in node.inputs]
+            parts.append(node.primitive.summed.function(*factors, **node.params))
+        total = parts[0] if parts else np.zeros(each.spec.shape, each.spec.dtype)
+        for part in parts[1:]:
+            total = total + part
+        totals.append(total)
+    return totals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,8 +291,8 @@ class _Back:
         Its operands.
     stacked : list of array
         Cotangents of stacked outputs.
-    slices_out : list of array
-        Where cotangents of slices go.
+    slices_out, later : list of array
+        Where cotangents of slices go, and what is summed after the loop.
     """
 
     loop: Loop
@@ -277,6 +301,7 @@ class _Back:
     constants: list[Any]
     stacked: list[Array]
     slices_out: list[Array]
+    later: list[Array]
 
     def in_python(self, step: Any, moving: list[Array], carried: int) -> list[Array]:
         """Return what is moved after the last step back; of it so many are carries' cotangents."""
@@ -295,7 +320,10 @@ class _Back:
             results = step(*given)
             for array, item in zip(self.slices_out, results[carried:parts], strict=True):
                 array[position] = item
-            moving = [*results[:carried], *results[parts:]]
+            sums_end = parts + len(moving) - carried
+            for array, item in zip(self.later, results[sums_end:], strict=True):
+                array[number] = item
+            moving = [*results[:carried], *results[parts:sums_end]]
         return own_copies(moving, given)
 
     def in_machine_code(self, repeat: Repeater, moving: list[Array], carried: int) -> list[Array]:
@@ -315,6 +343,7 @@ class _Back:
             *then[:carried],
             *(Place.along(array, backwards) for array in self.slices_out),
             *then[carried:],
+            *map(Place.along, self.later),
         ]
         repeat(places, count, None)
         return [h[count & 1, ...].copy() for h in held]

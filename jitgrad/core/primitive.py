@@ -243,11 +243,15 @@ class Indexed:
     adds : bool
         False: the output, over the loops, is the element of the first input at the index. True:
         the first input, over the loops, is added to zeros at the index.
+    writes : bool
+        Whether the output is the first input with the third one, over the loops, at the index;
+        where that is several times the same element the order of the loops decides.
     """
 
     function: Callable[..., tuple[Affine | LookedUp, ...] | None]
     loops: Callable[..., tuple[int, ...]]
     adds: bool = False
+    writes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +347,23 @@ SampleMaker = Callable[[np.random.Generator], list[Sample]]
 Infer = Callable[..., Spec | tuple[Spec, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """How the sum of an operation's outputs over many runs is one operation on their inputs.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the inputs' arrays of all runs, stacked along a new first axis, and the static
+        parameters; returns the sum.
+    fits : callable
+        ``fits(*specs, **params)`` says whether that can be done.
+    """
+
+    function: Callable[..., Any]
+    fits: Callable[..., bool]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Primitive:
     """One operation.
@@ -384,6 +405,8 @@ class Primitive:
     unread : callable, optional
         ``unread(params, read)`` gives the static parameters that do where only those outputs are
         used for which `read` is true.
+    summed : Summed, optional
+        How its outputs are summed over many runs at once.
     """
 
     name: str
@@ -401,6 +424,7 @@ class Primitive:
     neutral: dict[int, float] = field(default_factory=dict)
     merge: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
     unread: Callable[[dict[str, Any], tuple[bool, ...]], dict[str, Any]] | None = None
+    summed: Summed | None = None
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Call the operation; arguments beyond its inputs are static parameters by name."""

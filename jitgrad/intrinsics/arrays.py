@@ -34,13 +34,13 @@ def array_class() -> Any:
     from numba import types
     from numba.extending import models, register_model
 
-    class DisjointArray(types.Array):
+    class DisjointArray(types.Array):  # type: ignore[misc]
         """An array that shares no memory with those of other scopes."""
 
         def __init__(self, array: Any, scope: str) -> None:
             self.scope = scope
             super().__init__(array.dtype, array.ndim, array.layout, readonly=not array.mutable)
-            self.name = f"{self.name} in {scope}"
+            self.name: str = f"{self.name} in {scope}"
 
         @property
         def key(self) -> Any:

@@ -29,8 +29,8 @@ import jitgrad.ops.integration
 import jitgrad.ops.joining
 import jitgrad.ops.linalg
 import jitgrad.ops.losses
-import jitgrad.ops.mean_pooling
 import jitgrad.ops.matrix_functions
+import jitgrad.ops.mean_pooling
 import jitgrad.ops.normalization
 import jitgrad.ops.norms
 import jitgrad.ops.numpy_protocol

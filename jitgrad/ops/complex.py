@@ -95,7 +95,8 @@ class ComplexPair(NamedTuple):
         if _is_real(other):
             return ComplexPair(div(self.real, other), div(self.imag, other))
         z = as_pair(other)
-        return self * z.conj() / add(square(z.real), square(z.imag))
+        quotient: ComplexPair = self * z.conj() / add(square(z.real), square(z.imag))
+        return quotient
 
     def __rtruediv__(self, other: Any) -> ComplexPair:
         result: ComplexPair = as_pair(other) / self

@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad.core.bind import box
 from jitgrad.core.dtypes import result_dtype
 from jitgrad.core.errors import ShapeError
-from jitgrad.core.primitive import Contraction, Primitive, Sample, register, transposes
+from jitgrad.core.primitive import Contraction, Primitive, Sample, Summed, register, transposes
 from jitgrad.core.public import public
 from jitgrad.core.shapes import broadcast_shapes, normalize_axis
 from jitgrad.core.spec import Shape, Spec
@@ -86,6 +86,13 @@ matmul_stack: Primitive = register(
         samples=_samples,
         doc="Product of matrices, or of stacks of matrices whose leading axes broadcast.",
         grad_name="MmBackward0",
+        # x1 y1 + x2 y2 = [x1 x2] [y1; y2]
+        summed=Summed(
+            lambda x, y: np.matmul(
+                x.transpose(1, 0, 2).reshape(x.shape[1], -1), y.reshape(-1, y.shape[2])
+            ),
+            lambda x, y: x.ndim == 2 and y.ndim == 2,
+        ),
     )
 )
 

@@ -55,7 +55,9 @@ def bincount(x: ArrayLike, weights: ArrayLike | None = None, minlength: int = 0)
     places = box(x)
     if places.dtype.kind != "i":
         raise DtypeError(f"bincount: elements of dtype {places.dtype}", do="convert them: x.long()")
-    if places.ndim != 1 or (weights is not None and tuple(box(weights).shape) != tuple(places.shape)):
+    if places.ndim != 1 or (
+        weights is not None and tuple(box(weights).shape) != tuple(places.shape)
+    ):
         raise ArgumentError(
             f"bincount: elements of shape {tuple(places.shape)}",
             why="one axis is needed, and weights of the same shape",

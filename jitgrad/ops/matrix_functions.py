@@ -55,9 +55,7 @@ def _exp_vjp(ct: Any, a: Any) -> Any:
     lower = cat([mul(turned, 0.0), turned], -1)
     whole = matrix_exp_primitive(cat([upper, lower], -2))
     index = whole_index(tuple(whole.shape))
-    return slice_primitive(
-        whole, index=(*index[:-2], ("range", 0, 1, n), ("range", n, 1, n))
-    )
+    return slice_primitive(whole, index=(*index[:-2], ("range", 0, 1, n), ("range", n, 1, n)))
 
 
 matrix_exp_primitive: Primitive = register(
@@ -134,9 +132,7 @@ def _lu_vjp(ct: Any, out: Any) -> Any:
     # inv(L.T) @ inner @ inv(U.T); the triangles of the other factor are not read
     inner = triangular_solve(packed, add(below, above), lower=True, transpose=True, unit=True)
     inner = swap_last_axes(
-        triangular_solve(
-            packed, swap_last_axes(inner), lower=False, transpose=False, unit=False
-        )
+        triangular_solve(packed, swap_last_axes(inner), lower=False, transpose=False, unit=False)
     )
     back = argsort(order, -1)
     places = broadcast_to(reshape_to(back, (*back.shape, 1)), tuple(packed.shape))

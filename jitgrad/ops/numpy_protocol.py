@@ -351,6 +351,81 @@ def _solve(a: Any, b: Any) -> Any:
     return _call("linalg.solve", a, b)
 
 
+def _sort(name: str) -> Callable[..., Any]:
+    def sorted_along(a: Any, axis: int | None = -1, **rest: Any) -> Any:
+        for key in ("kind", "stable", "order"):
+            if rest.pop(key, None) is not None and key == "order":
+                raise _not_taken(name, key)
+        value = _call("ravel", a) if axis is None else a
+        return _call(name, value, -1 if axis is None else axis)
+
+    return sorted_along
+
+
+def _sort_values(a: Any, axis: int | None = -1, **rest: Any) -> Any:
+    return _sort("sort")(a, axis, **rest).values
+
+
+def _middle(name: str) -> Callable[..., Any]:
+    """Return NumPy's median: of two middle elements the mean."""
+
+    def middle(a: Any, axis: Any = None, out: Any = None, **rest: Any) -> Any:
+        return _parts(name)(a, 0.5, axis, keepdims=rest.get("keepdims", False))
+
+    return middle
+
+
+def _parts(name: str, scale: float = 1.0) -> Callable[..., Any]:
+    def parts(a: Any, q: Any, axis: Any = None, out: Any = None, **rest: Any) -> Any:
+        keep = rest.pop("keepdims", False)
+        rest.pop("overwrite_input", None)
+        if rest.pop("weights", None) is not None:
+            raise _not_taken(name, "weights")
+        if isinstance(axis, tuple):
+            raise _not_taken(name, "axis=(...)")
+        q = q if isinstance(q, Boxed) else np.asarray(q)
+        method = rest.pop("method", "linear")
+        return _call(name, a, q * scale, axis, keep, interpolation=method)
+
+    return parts
+
+
+def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    return _call("searchsorted", a, v, side=side, sorter=sorter)
+
+
+def _unique(ar: Any, return_index: bool = False, *forms: Any, **rest: Any) -> Any:
+    if return_index:
+        raise _not_taken("unique", "return_index")
+    rest.pop("equal_nan", None)
+    rest.pop("sorted", None)
+    axis = rest.pop("axis", forms[2] if len(forms) > 2 else None)
+    return _call("unique", ar, True, *forms[:2], dim=axis, **rest)
+
+
+def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    return _call("trapezoid", y, x, dx=dx if x is None else None, dim=axis)
+
+
+def _gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    steps = 1 if not spacing else spacing[0] if len(spacing) == 1 else spacing
+    if hasattr(steps, "shape"):
+        steps = (steps,)
+    slopes = _call("gradient", f, spacing=steps, dim=axis, edge_order=edge_order)
+    return slopes[0] if len(slopes) == 1 else slopes
+
+
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, **rest: Any) -> Any:
+    axis = rest.get("axis")
+    if axis is None and not axisa == axisb == axisc:
+        raise _not_taken("cross", "axisa")
+    return _call("linalg.cross", a, b, dim=axisa if axis is None else axis)
+
+
+def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    return _call("linalg.cross", x1, x2, dim=axis)
+
+
 def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     return bool(np.array_equal(_plain(a1), _plain(a2), equal_nan=equal_nan))
 
@@ -377,10 +452,12 @@ def _no(x: Any) -> bool:
 
 
 _TRANSLATED: dict[str, Callable[..., Any]] = {
+    "argsort": _sort("argsort"),
     "array_equal": _array_equal,
     "array_split": _array_split,
     "clip": _clip,
     "concatenate": _joined("cat"),
+    "cross": _cross,
     "cumprod": _cumulative("cumprod"),
     "cumsum": _cumulative("cumsum"),
     "diag": _diag,
@@ -390,21 +467,31 @@ _TRANSLATED: dict[str, Callable[..., Any]] = {
     "empty_like": _like("empty_like"),
     "flip": _flip,
     "full_like": _like("full_like"),
+    "gradient": _gradient,
     "iscomplexobj": _no,
+    "linalg.cross": _linalg_cross,
     "linalg.norm": _norm,
     "linalg.solve": _solve,
     "linalg.svd": _svd,
+    "median": _middle("quantile"),
     "meshgrid": _meshgrid,
+    "nanmedian": _middle("nanquantile"),
+    "nanpercentile": _parts("nanquantile", 0.01),
+    "nanquantile": _parts("nanquantile"),
     "ndim": _ndim,
     "nonzero": _nonzero,
     "ones_like": _like("ones_like"),
     "outer": _outer,
+    "percentile": _parts("quantile", 0.01),
+    "quantile": _parts("quantile"),
     "repeat": _repeat,
     "reshape": _reshape,
     "roll": _roll,
     "rot90": _rot90,
+    "searchsorted": _searchsorted,
     "shape": _shape,
     "size": _size,
+    "sort": _sort_values,
     "split": _split,
     "stack": _joined("stack"),
     "std": _std,
@@ -413,8 +500,10 @@ _TRANSLATED: dict[str, Callable[..., Any]] = {
     "tile": _tile,
     "trace": _trace,
     "transpose": _transpose,
+    "trapezoid": _trapezoid,
     "tril": _triangle("tril"),
     "triu": _triangle("triu"),
+    "unique": _unique,
     "var": _var,
     "zeros_like": _like("zeros_like"),
 }

@@ -93,9 +93,7 @@ def _incomplete(name: str, sign: float, doc: str) -> Primitive:
     return elementwise(
         name,
         eager=scipy_function(name),
-        derivative=partials(
-            _refuse_order, lambda a, x: sign * _density(a, x), singular=True
-        ),
+        derivative=partials(_refuse_order, lambda a, x: sign * _density(a, x), singular=True),
         template=External(),
         samples=samples,
         doc=doc,

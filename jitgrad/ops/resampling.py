@@ -15,8 +15,8 @@ from jitgrad.core.bind import box
 from jitgrad.core.errors import ArgumentError, ShapeError
 from jitgrad.core.public import public
 from jitgrad.ops.arithmetic import add, mul
-from jitgrad.ops.naming import shown_as
 from jitgrad.ops.mean_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
+from jitgrad.ops.naming import shown_as
 from jitgrad.ops.taking import take
 
 if TYPE_CHECKING:

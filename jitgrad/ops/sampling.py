@@ -72,9 +72,7 @@ def multinomial(
     whole = whole_index(tuple(total.shape))
     last = slice_primitive(total, index=(*whole[:axis], ("range", size - 1, 1, 1)))
     chance = rand((*outer, num_samples), dtype=weights.dtype, generator=generator)
-    found = search_primitive(
-        total, chance * broadcast_to(last, (*outer, num_samples)), right=True
-    )
+    found = search_primitive(total, chance * broadcast_to(last, (*outer, num_samples)), right=True)
     # where rounding carries a number up to the sum of all weights
     result: Tensor = at_most(found, size - 1)
     return result

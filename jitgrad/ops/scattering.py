@@ -96,9 +96,7 @@ def _shares(x: Any, index: Any, src: Any, out: Any, axis: int) -> tuple[Any, Any
     """Return which elements of `x` and of `src` are the extreme one, and how many there are."""
     from_x = (x == out) | isnan(x)
     from_src = (src == gather_primitive(out, index, axis=axis)) | isnan(src)
-    counted = gather_transpose(
-        convert(from_src, src.dtype), index, shape=tuple(x.shape), axis=axis
-    )
+    counted = gather_transpose(convert(from_src, src.dtype), index, shape=tuple(x.shape), axis=axis)
     return from_x, from_src, add(convert(from_x, x.dtype), counted)
 
 
@@ -139,7 +137,9 @@ def _other_factors(
         return select(value == 0.0, 1.0, value)
 
     product = scatter_prod(without_zeros(x), index, without_zeros(src), axis=axis)
-    of_src = gather_transpose(convert(src == 0.0, src.dtype), index, shape=tuple(x.shape), axis=axis)
+    of_src = gather_transpose(
+        convert(src == 0.0, src.dtype), index, shape=tuple(x.shape), axis=axis
+    )
     zeros = at(add(convert(x == 0.0, x.dtype), of_src))
     others = div(at(product), without_zeros(factor))
     return select(zeros == convert(factor == 0.0, x.dtype), others, 0.0)
@@ -292,7 +292,7 @@ def as_strided(
         along = np.arange(count) * step
         places += along.reshape([-1 if a == axis else 1 for a in range(len(sizes))])
     count = math.prod(value.shape)
-    if places.size and not (0 <= places.min() and places.max() < count):
+    if places.size and not (places.min() >= 0 and places.max() < count):
         raise IndexingError(
             f"as_strided: element {places.max()} of {count} is named",
             why=f"with sizes {sizes}, strides {steps} and offset {storage_offset}",

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad.core.affine import Affine
 from jitgrad.core.errors import IndexingError, ShapeError
-from jitgrad.core.primitive import External, Indexed, Primitive, Sample, register, transposes, vjps
+from jitgrad.core.primitive import Indexed, Primitive, Sample, Summed, register, transposes, vjps
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.creation import full_primitive
 
@@ -142,6 +142,15 @@ def _taken_index(
     )
 
 
+def _only_index(
+    loops: tuple[Affine, ...], ndim: int, indices: Spec, axes: Axes
+) -> tuple[Affine | tuple[Affine, ...], ...] | None:
+    """Return the same where one place is named; of several the last one would count."""
+    if indices.size != len(axes):
+        return None
+    return _taken_index(loops, ndim, indices, axes)
+
+
 def _take_infer(x: Spec, indices: Spec, axes: Axes) -> Spec:
     return Spec(taken_shape(x.shape, indices.shape, axes), x.dtype)
 
@@ -230,6 +239,12 @@ take_transpose: Primitive = register(
         samples=_case_samples("take_transpose"),
         doc="Zeros of a shape, with each element of the input added where index arrays say.",
         grad_name="IndexPutBackward0",
+        summed=Summed(
+            lambda ct, indices, shape, axes: _take_transpose_eager(
+                ct, np.moveaxis(indices, 1, 0), shape, axes
+            ),
+            lambda ct, indices, shape, axes: axes == tuple(range(len(axes))),
+        ),
     )
 )
 
@@ -249,7 +264,11 @@ put: Primitive = register(
             None,
             lambda ct, indices, axes: take_last(ct, indices, axes=axes),
         ),
-        lowering=External(),
+        lowering=Indexed(
+            lambda loops, x, indices, value, axes: _only_index(loops, x.ndim, indices, axes),
+            lambda x, indices, value, axes: value.shape,
+            writes=True,
+        ),
         samples=_case_samples("put"),
         doc="The input with the elements that index arrays name replaced; the last write stays.",
         grad_name="IndexPutBackward0",
@@ -268,7 +287,10 @@ take_last: Primitive = register(
             ),
             None,
         ),
-        lowering=External(),
+        lowering=Indexed(
+            lambda loops, x, indices, axes: _only_index(loops, x.ndim, indices, axes),
+            _taken_loops,
+        ),
         samples=_case_samples("take"),
         doc="As `take`, with zero for all but the last of the places that name the same element.",
         grad_name="IndexBackward0",

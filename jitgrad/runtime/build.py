@@ -1,7 +1,8 @@
 """From the source text of a kernel to a compiled function.
 
-The text becomes a file that tracebacks and debuggers can show, the file a module, its function machine
-code: from the disk cache; or by `translate.py`, which knows what kernels are made of; or by Numba.
+The text becomes a file that tracebacks and debuggers can show, the file a module, its function
+machine code: from the disk cache, or by `translate.py`, which knows what kernels are made of, or by
+Numba.
 """
 
 from __future__ import annotations
@@ -84,11 +85,12 @@ class ArgumentType:
         """Return whether an object is of this type."""
         if self.is_scalar:
             return np.can_cast(np.min_scalar_type(thing), self.dtype)
-        if not isinstance(thing, np.ndarray) or (thing.dtype, thing.ndim) != (self.dtype, self.ndim):
+        if not isinstance(thing, np.ndarray):
             return False
         flags = thing.flags
-        in_order = self.layout == "A" or flags[f"{self.layout}_CONTIGUOUS"]
-        return bool(flags.aligned and in_order and (flags.writeable or not self.mutable))
+        in_order = {"C": flags.c_contiguous, "F": flags.f_contiguous, "A": True}[self.layout]
+        usable = flags.aligned and in_order and (flags.writeable or not self.mutable)
+        return bool(usable and thing.dtype == self.dtype and thing.ndim == self.ndim)
 
     def numba_type(self) -> Any:
         """Return the Numba type that stands for this one."""
@@ -321,7 +323,9 @@ def _compile(
     check = functools.partial(_check, entry, arguments)
 
     def use(content: MachineCode | bytes) -> LoadedCode:
-        return load(content, check) if isinstance(content, MachineCode) else restore(python, content)
+        if isinstance(content, MachineCode):
+            return load(content, check)
+        return restore(python, content)
 
     loaded = disk_cache.load(key, use)
     if loaded is not None:

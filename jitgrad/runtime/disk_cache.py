@@ -49,7 +49,12 @@ _NUMBA_SETTINGS = (
     "NUMBA_SLP_VECTORIZE",
 )
 # What the files of these rooms say becomes part of machine code.
-_CODE = {"jitgrad.intrinsics": "", "jitgrad.runtime": "machine_code.py translate.py built_in.py"}
+_CODE = {
+    "jitgrad.intrinsics": "",
+    "jitgrad.runtime": (
+        "built_in.py machine_code.py translate.py translate_arrays.py translated_values.py"
+    ),
+}
 
 T = TypeVar("T")
 

@@ -1,13 +1,13 @@
 """Machine code of generated functions, made and loaded by LLVM alone.
 
-What is kept on disk is an object file with two functions: ``kernel``, called as Numba calls its own,
-and ``entry``, which Python calls. Loading one takes a few milliseconds, and neither Numba's compiler
-nor its types.
+What is kept on disk is an object file with two functions: ``kernel``, called as Numba calls its
+own, and ``entry``, which Python calls. Loading one takes a few milliseconds, and nothing of Numba.
 """
 
 from __future__ import annotations
 
 import ast
+import ctypes
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,11 +113,11 @@ def load(code: MachineCode, check: Callable[..., None]) -> LoadedCode:
     """
     import llvmlite.binding as llvm
 
-    if missing_symbols(code.symbols):
-        _provide_symbols()
-        missing = missing_symbols(code.symbols)
-        if missing:
-            raise MissingSymbolError(missing[0])
+    for provide in (_provide_from_process, _provide_from_numba):
+        provide(missing_symbols(code.symbols))
+    missing = missing_symbols(code.symbols)
+    if missing:
+        raise MissingSymbolError(missing[0])
     engine = new_engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.object_file))
     engine.finalize_object()
@@ -130,8 +130,20 @@ def load(code: MachineCode, check: Callable[..., None]) -> LoadedCode:
     return LoadedCode(call, entry, engine.get_function_address("kernel"), code.passed)
 
 
-def _provide_symbols() -> None:
+def _provide_from_process(names: Sequence[str]) -> None:
+    """Let LLVM find functions of Python and of the C library."""
+    import llvmlite.binding as llvm
+
+    for name in names:
+        symbol = getattr(ctypes.pythonapi, name, None)
+        if symbol is not None:
+            llvm.add_symbol(name, ctypes.cast(symbol, ctypes.c_void_p).value)
+
+
+def _provide_from_numba(names: Sequence[str]) -> None:
     """Let LLVM find Numba's C functions, which call BLAS."""
+    if not names:
+        return
     from numba.core.registry import cpu_target
     from numba.core.runtime.nrt import rtsys
 
@@ -162,7 +174,7 @@ def compile_directly(
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
-    from jitgrad.runtime.translate import Translator
+    from jitgrad.runtime.translate import translate
 
     if not is_usual():
         raise UntranslatableError("arrays do not lie in memory as expected")
@@ -178,10 +190,7 @@ def compile_directly(
         builder = ir.IRBuilder(kernel.append_basic_block("begin"))
         context.call_conv.init_call_helper(builder)
         given = context.call_conv.decode_arguments(builder, argument_types, kernel)
-        translator = Translator(context, builder, python.__globals__, tree)
-        translator.translate(
-            [translator.received(a, t) for a, t in zip(given, argument_types, strict=True)]
-        )
+        translate(context, builder, python.__globals__, tree, given, argument_types)
         context.call_conv.return_value(builder, context.get_dummy_value())
         fastmathpass.rewrite_module(module, cpu.FastMathOptions({"contract"}))
         _write_entry(context, module, kernel, argument_types)
@@ -225,9 +234,7 @@ def _object_code(module: Any, kernel: Any) -> MachineCode:
     return MachineCode(target_machine.emit_object(code), tuple(symbols), passed)
 
 
-def _write_entry(
-    context: Any, module: Any, kernel: Any, argument_types: Sequence[Any]
-) -> None:
+def _write_entry(context: Any, module: Any, kernel: Any, argument_types: Sequence[Any]) -> None:
     """Write the function that Python calls: it reads what the kernel takes off the objects."""
     from llvmlite import ir
     from numba.core import types

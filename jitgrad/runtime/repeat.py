@@ -1,7 +1,7 @@
 """A kernel called again and again by machine code: the loop around a body, without Python.
 
-From one iteration to the next only the addresses of arrays change, each by a stride. This file writes
-the loop as LLVM text: it computes the addresses and calls the kernel.
+From one iteration to the next only the addresses of arrays change, each by a stride. This file
+writes the loop as LLVM text: it computes the addresses and calls the kernel.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def _compiled(
         columns = []
         for column in range(_COLUMNS):
             name = f"%t{row}_{column}"
-            lines.append(f"  {name}p = getelementptr i64, ptr %table, i64 {row * _COLUMNS + column}")
+            place = row * _COLUMNS + column
+            lines.append(f"  {name}p = getelementptr i64, ptr %table, i64 {place}")
             lines.append(f"  {name} = load i64, ptr {name}p")
             columns.append(name)
         base, stride, first, mask = columns
@@ -145,12 +146,12 @@ def _compiled(
     try:
         engine = new_engine(text)
         engine.finalize_object()
-        place = engine.get_function_address("repeat")
+        start = engine.get_function_address("repeat")
     except RuntimeError:
         # A release of LLVM that reads other text; Python's loop does the same, more slowly.
         return None
     called = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
-    function = called(place)
+    function = called(start)
     # The engine and the kernel own the code; they live as long as this function.
     kept = (engine, kernel)
 

@@ -1,9 +1,9 @@
 """From the text of a kernel to LLVM, without the front end of Numba.
 
 Generated source uses little of Python: loops over ranges, conditions, scalars, elements of arrays,
-intrinsics. For that much, finding out types takes one walk over its syntax tree, a twentieth of what
-Numba's general analysis takes. Types, calling convention and the code of intrinsics are Numba's; what
-this file does not know raises `UntranslatableError`, and Numba does it all.
+intrinsics. For that much, finding out types takes one walk over its syntax tree, a small part of
+the time of Numba's general analysis. Types, calling convention and the code of intrinsics are
+Numba's; what this file does not know raises `UntranslatableError`, and Numba does it all.
 """
 
 from __future__ import annotations
@@ -15,42 +15,36 @@ import inspect
 import operator
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.typing.arraydecl import get_array_index_type
+from numba.core import cgutils
 
-from jitgrad.intrinsics.arrays import array_class, note_scope
+from jitgrad.intrinsics.arrays import note_scope
 from jitgrad.intrinsics.declare import INTRINSICS, Intrinsic
-from jitgrad.intrinsics.emitter import LLVM_TYPES, Emitter
-from jitgrad.intrinsics.structure import ArrayFields, array_structure
+from jitgrad.intrinsics.emitter import LLVM_TYPES
 from jitgrad.intrinsics.value import Value
 from jitgrad.runtime.machine_code import UntranslatableError
+from jitgrad.runtime.translate_arrays import STATUS, WORD, ArrayWriter
+from jitgrad.runtime.translated_values import (
+    KINDS,
+    NUMPY_TYPES,
+    Scalar,
+    Variable,
+    View,
+    arithmetic_kind,
+    from_pieces,
+    is_element,
+    numba_type,
+    parameter,
+    pieces_of,
+)
 
-_WORD, _STATUS = ir.IntType(64), ir.IntType(32)
-_CACHE_LINE = 64
 # Statements that are compiled as one LLVM function.
 _MOST_IN_ONE = 60
-_KINDS = {
-    np.float32: "float32",
-    np.float64: "float64",
-    np.int32: "int32",
-    np.int64: "int64",
-    np.bool_: "bool",
-}
-_NUMBA_TYPES = {
-    "bool": types.boolean,
-    "int32": types.int32,
-    "int64": types.int64,
-    "float32": types.float32,
-    "float64": types.float64,
-}
 _CONTRACT = ("contract",)
-
 _FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 _WHOLE_ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 _RELATIONS = {
@@ -68,65 +62,43 @@ _FOLDED: dict[type, Callable[[int, int], int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A number.
+def translate(
+    context: Any,
+    builder: Any,
+    namespace: dict[str, Any],
+    tree: ast.FunctionDef,
+    arguments: Sequence[Any],
+    argument_types: Sequence[Any],
+) -> None:
+    """Write the LLVM code of a function of generated source.
 
     Parameters
     ----------
-    llvm : llvmlite.ir.Value
-        What holds it.
-    kind : str
-        As the intrinsics name them: ``"float64"``.
-    literal : int, optional
-        Its value, where the text says it.
+    context : numba context
+        Of the processor.
+    builder : llvmlite.ir.IRBuilder
+        At the beginning of the function; stands at its end afterwards.
+    namespace : dict
+        The globals of the Python function.
+    tree : ast.FunctionDef
+        Its text.
+    arguments : sequence of llvmlite.ir.Value
+        What it is called with.
+    argument_types : sequence of numba type
+        Their types.
+
+    Raises
+    ------
+    UntranslatableError
+        If the text holds what only Numba itself knows to compile.
     """
-
-    llvm: Any
-    kind: str
-    literal: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A number that is assigned several times.
-
-    Parameters
-    ----------
-    slot : llvmlite.ir.Value
-        Its place on the stack.
-    kind : str
-        As of `Scalar`.
-    """
-
-    slot: Any
-    kind: str
+    writer = _Translator(context, builder, namespace, tree, _how_often_assigned(tree))
+    writer.function(
+        [writer.received(a, kind) for a, kind in zip(arguments, argument_types, strict=True)]
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """An array.
-
-    Parameters
-    ----------
-    type : numba type
-        Array, or one that shares no memory with others.
-    data : llvmlite.ir.Value
-        Address of the first element.
-    shape, strides : tuple of llvmlite.ir.Value
-        For each axis.
-    structure : llvmlite.ir.Value, optional
-        What holds all of it.
-    """
-
-    type: Any
-    data: Any
-    shape: tuple[Any, ...]
-    strides: tuple[Any, ...]
-    structure: Any = None
-
-
-class Translator:
+class _Translator(ArrayWriter):
     """Writes the LLVM code of one function.
 
     Parameters
@@ -139,29 +111,32 @@ class Translator:
         The globals of the Python function.
     tree : ast.FunctionDef
         Its text.
+    assigned : dict
+        How often each name is assigned in it.
     """
 
     def __init__(
-        self, context: Any, builder: Any, namespace: dict[str, Any], tree: ast.FunctionDef
+        self,
+        context: Any,
+        builder: Any,
+        namespace: dict[str, Any],
+        tree: ast.FunctionDef,
+        assigned: dict[str, int],
     ) -> None:
-        self.context = context
-        self.builder = builder
+        super().__init__(context, builder)
         self.namespace = namespace
         self.tree = tree
-        self.emitter = Emitter(context, builder)
         self.names: dict[str, Any] = {}
-        self.assigned = _how_often_assigned(tree)
+        self.assigned = assigned
         # Where a return goes, once there is one.
         self.end: Any = None
         # How many loops are around what is written.
         self.loops = 0
-        # Places of the addresses of memory that is freed at the end.
-        self.allocated: list[Any] = []
 
-    def translate(self, arguments: Sequence[Any]) -> None:
+    def function(self, arguments: Sequence[Any]) -> None:
         """Write the body; `arguments` are the function's as `Scalar` and `View`."""
-        for parameter, argument in zip(self.tree.args.args, arguments, strict=True):
-            self.bind(parameter.arg, argument)
+        for named, argument in zip(self.tree.args.args, arguments, strict=True):
+            self.bind(named.arg, argument)
         self.body(self.tree.body)
         if self.end is not None:
             self.builder.branch(self.end)
@@ -198,18 +173,18 @@ class Translator:
         }
         given: list[Any] = []
         for thing in named.values():
-            given += _pieces(thing)
+            given += pieces_of(thing)
         module = self.builder.module
         form = ir.FunctionType(ir.VoidType(), [piece.type for piece in given])
         function = ir.Function(module, form, module.get_unique_name("part"))
         function.linkage = "internal"
         function.attributes.add("noinline")
         builder = ir.IRBuilder(function.append_basic_block("begin"))
-        inner = Translator(self.context, builder, self.namespace, self.tree)
+        inner = _Translator(self.context, builder, self.namespace, self.tree, self.assigned)
         pieces = iter(function.args)
         held: list[tuple[Any, Any]] = []
         for name, thing in named.items():
-            inside = _from_pieces(thing, pieces)
+            inside = from_pieces(thing, pieces)
             if isinstance(inside, Variable):
                 # In a register, not in memory of another function, while it is computed with.
                 outside, slot = inside.slot, cgutils.alloca_once(builder, LLVM_TYPES[thing.kind])
@@ -338,8 +313,8 @@ class Translator:
         ):
             raise UntranslatableError(ast.unparse(call))
         bounds = [self.word(self.value(argument)) for argument in call.args]
-        start, end = (_WORD(0), bounds[0]) if len(bounds) == 1 else bounds[:2]
-        step = self.value(call.args[2]) if len(bounds) == 3 else Scalar(_WORD(1), "int64", 1)
+        start, end = (WORD(0), bounds[0]) if len(bounds) == 1 else bounds[:2]
+        step = self.value(call.args[2]) if len(bounds) == 3 else Scalar(WORD(1), "int64", 1)
         # One that is computed is taken to be positive: a loop downwards is written with a constant.
         if step.literal is not None and step.literal < 1:
             raise UntranslatableError("the step of a range")
@@ -348,7 +323,7 @@ class Translator:
         inside, after = builder.append_basic_block("loop"), builder.append_basic_block("end")
         builder.cbranch(builder.icmp_signed("<", start, end), inside, after)
         builder.position_at_end(inside)
-        counter = builder.phi(_WORD, statement.target.id)
+        counter = builder.phi(WORD, statement.target.id)
         counter.add_incoming(start, before)
         with self.scope(), self.loop():
             index = Scalar(counter, "int64")
@@ -395,7 +370,7 @@ class Translator:
         if isinstance(number, bool):
             return Scalar(ir.IntType(1)(int(number)), "bool")
         if isinstance(number, int):
-            return Scalar(_WORD(number), "int64", number)
+            return Scalar(WORD(number), "int64", number)
         if isinstance(number, float):
             return Scalar(LLVM_TYPES["float64"](number), "float64")
         raise UntranslatableError(repr(number))
@@ -406,9 +381,10 @@ class Translator:
     def read_BinOp(self, expression: ast.BinOp) -> Scalar:  # noqa: N802
         left, right = self.scalar(expression.left), self.scalar(expression.right)
         operation = type(expression.op)
-        kind = _arithmetic_kind(left.kind, right.kind)
+        kind = arithmetic_kind(left.kind, right.kind)
         if kind == "int64" and operation in (ast.FloorDiv, ast.Mod):
-            return self.divided(operation, self.word(left), self.word(right))
+            is_quotient = operation is ast.FloorDiv
+            return self.divided(self.word(left), self.word(right), is_quotient=is_quotient)
         if kind == "int64" and operation is ast.Div:
             kind = "float64"
         table = _FLOAT_ARITHMETIC if kind.startswith("float") else _WHOLE_ARITHMETIC
@@ -419,20 +395,6 @@ class Translator:
         emit = getattr(self.builder, table[operation])
         flags = _CONTRACT if kind.startswith("float") else ()
         return Scalar(emit(self.cast(left, kind), self.cast(right, kind), flags=flags), kind)
-
-    def divided(self, operation: type, a: Any, b: Any) -> Scalar:
-        """Return the quotient rounded down, or the remainder with the sign of `b`."""
-        builder = self.builder
-        zero = _WORD(0)
-        # Processors trap a division by zero; the result does not matter.
-        divisor = builder.select(builder.icmp_signed("==", b, zero), _WORD(1), b)
-        quotient = builder.sdiv(a, divisor)
-        rest = builder.sub(a, builder.mul(quotient, divisor))
-        differs = builder.icmp_signed("<", builder.xor(rest, divisor), zero)
-        too_high = builder.and_(builder.icmp_signed("!=", rest, zero), differs)
-        if operation is ast.FloorDiv:
-            return Scalar(builder.sub(quotient, builder.zext(too_high, _WORD)), "int64")
-        return Scalar(builder.select(too_high, builder.add(rest, divisor), rest), "int64")
 
     def read_UnaryOp(self, expression: ast.UnaryOp) -> Scalar:  # noqa: N802
         operand = self.scalar(expression.operand)
@@ -464,7 +426,7 @@ class Translator:
             raise UntranslatableError(ast.unparse(expression))
         relation = _RELATIONS[type(expression.ops[0])]
         left, right = self.scalar(expression.left), self.scalar(expression.comparators[0])
-        kind = _arithmetic_kind(left.kind, right.kind)
+        kind = arithmetic_kind(left.kind, right.kind)
         a, b = self.cast(left, kind), self.cast(right, kind)
         if not kind.startswith("float"):
             return Scalar(self.builder.icmp_signed(relation, a, b), "bool")
@@ -473,23 +435,6 @@ class Translator:
 
     def condition(self, expression: ast.expr) -> Any:
         return self.cast(self.scalar(expression), "bool")
-
-    def cast(self, number: Scalar, kind: str) -> Any:
-        """Return the LLVM value of a number in another kind."""
-        if number.kind == kind:
-            return number.llvm
-        constant = number.llvm
-        if isinstance(constant, ir.Constant) and kind.startswith("float"):
-            return LLVM_TYPES[kind](float(_NUMPY_TYPES[kind](constant.constant)))
-        if number.literal is not None and kind == "int32":
-            return LLVM_TYPES[kind](number.literal)
-        return self.emitter.cast(Value(self.emitter, number.llvm, number.kind), kind).llvm
-
-    def word(self, number: Any) -> Any:
-        """Return a whole number as it counts or indexes."""
-        if not isinstance(number, Scalar) or not number.kind.startswith("int"):
-            raise UntranslatableError("an index of another type")
-        return self.cast(number, "int64")
 
     # -- arrays ---------------------------------------------------------------------------
 
@@ -505,7 +450,7 @@ class Translator:
             if expression.attr == "itemsize":
                 return self.number(self.itemsize(array.type))
             if expression.attr == "dtype":
-                return _NUMPY_TYPES[array.type.dtype.name]
+                return NUMPY_TYPES[array.type.dtype.name]
         raise UntranslatableError(ast.unparse(expression))
 
     def read_Subscript(self, expression: ast.Subscript) -> Any:  # noqa: N802
@@ -518,7 +463,7 @@ class Translator:
             return found[entry.literal]
         if not isinstance(found, View):
             raise UntranslatableError(ast.unparse(expression))
-        if not _is_element(found, entries):
+        if not is_element(found, entries):
             return self.part(found, entries)
         loaded = self.builder.load(self.pointer(found, entries))
         note_scope(self.builder, loaded, found.type)
@@ -535,98 +480,6 @@ class Translator:
             raise UntranslatableError(ast.unparse(expression))
         ends = (expression.lower, expression.upper)
         return slice(*[None if end is None else self.word(self.value(end)) for end in ends])
-
-    def store(self, view: Any, entries: tuple[Any, ...], value: Any) -> None:
-        if not isinstance(view, View) or not isinstance(value, Scalar):
-            raise UntranslatableError("an element that is no number")
-        if entries == (slice(None),) and len(view.shape) == 1:
-            with cgutils.for_range(self.builder, view.shape[0]) as loop:
-                self.store(view, (Scalar(loop.index, "int64"),), value)
-            return
-        if not _is_element(view, entries):
-            raise UntranslatableError("an assignment to a part of an array")
-        pointer = self.pointer(view, entries)
-        cast = self.cast(value, view.type.dtype.name)
-        stored = self.builder.store(self.model(view).as_data(self.builder, cast), pointer)
-        note_scope(self.builder, stored, view.type)
-
-    def model(self, view: View) -> Any:
-        return self.context.data_model_manager[view.type.dtype]
-
-    def pointer(self, view: View, entries: tuple[Any, ...]) -> Any:
-        """Write what computes the address of an element."""
-        builder = self.builder
-        indices = [self.word(entry) for entry in entries]
-        if view.type.layout != "C":
-            return self.moved(view, indices, view.strides)
-        place: Any = None
-        for index, size in zip(indices, view.shape, strict=True):
-            place = index if place is None else builder.add(builder.mul(place, size), index)
-        return view.data if place is None else builder.gep(view.data, [place])
-
-    def moved(self, view: View, indices: Sequence[Any], strides: Sequence[Any]) -> Any:
-        """Write what computes the address that is so many strides further."""
-        builder = self.builder
-        place: Any = None
-        for index, stride in zip(indices, strides, strict=True):
-            term = builder.mul(index, stride)
-            place = term if place is None else builder.add(place, term)
-        if place is None:
-            return view.data
-        data = builder.bitcast(view.data, ir.IntType(8).as_pointer())
-        return builder.bitcast(builder.gep(data, [place]), view.data.type)
-
-    def part(self, view: View, entries: tuple[Any, ...]) -> View:
-        """Return the part of an array that whole numbers and slices choose."""
-        kinds = types.Tuple(
-            [types.slice2_type if isinstance(entry, slice) else types.intp for entry in entries]
-        )
-        chosen = get_array_index_type(view.type, kinds)
-        if chosen is None or chosen.advanced:
-            raise UntranslatableError("an index of another type")
-        starts, shape, strides = [], [], []
-        for axis, size in enumerate(view.shape):
-            entry = entries[axis] if axis < len(entries) else slice(None)
-            if isinstance(entry, slice):
-                start = _WORD(0) if entry.start is None else entry.start
-                stop = size if entry.stop is None else entry.stop
-                starts.append(start)
-                shape.append(stop if entry.start is None else self.builder.sub(stop, start))
-                strides.append(view.strides[axis])
-            else:
-                starts.append(self.word(entry))
-        data = self.moved(view, starts, view.strides)
-        return View(chosen.result, data, tuple(shape), tuple(strides))
-
-    def reshape(self, view: View, sizes: tuple[Any, ...]) -> View:
-        """Return the same elements under another shape; they lie in C order."""
-        if view.type.layout != "C":
-            raise UntranslatableError("another shape of an array that is not contiguous")
-        shape = [self.word(size) for size in sizes]
-        if [size.literal for size in sizes] == [-1]:
-            shape = [self.product(view.shape)]
-        array_type = types.Array(view.type.dtype, len(shape), "C", not view.type.mutable)
-        if hasattr(view.type, "scope"):
-            array_type = array_class()(array_type, view.type.scope)
-        return self.contiguous(array_type, view.data, shape)
-
-    def contiguous(self, array_type: Any, data: Any, shape: Sequence[Any]) -> View:
-        strides: list[Any] = []
-        stride = _WORD(self.itemsize(array_type))
-        for size in reversed(shape):
-            strides.insert(0, stride)
-            stride = self.builder.mul(stride, size)
-        return View(array_type, data, tuple(shape), tuple(strides))
-
-    def product(self, sizes: Sequence[Any]) -> Any:
-        total = _WORD(1)
-        for size in sizes:
-            total = self.builder.mul(total, size)
-        return total
-
-    def itemsize(self, array_type: Any) -> int:
-        size: int = self.context.get_abi_sizeof(self.context.get_data_type(array_type.dtype))
-        return size
 
     # -- calls ----------------------------------------------------------------------------
 
@@ -645,12 +498,14 @@ class Translator:
             return self.extremum(function.id, arguments)
         called = self.value(function)
         if called in (np.zeros, np.empty):
+            if self.loops or arguments[1] not in KINDS:
+                raise UntranslatableError(ast.unparse(expression))
             return self.allocate(*arguments, is_zero=called is np.zeros)
-        if isinstance(called, type) and called in _KINDS:
+        if isinstance(called, type) and called in KINDS:
             (number,) = arguments
             if not isinstance(number, Scalar):
                 raise UntranslatableError(ast.unparse(expression))
-            return Scalar(self.cast(number, _KINDS[called]), _KINDS[called])
+            return Scalar(self.cast(number, KINDS[called]), KINDS[called])
         record = INTRINSICS.get(getattr(called, "__name__", ""))
         if record is None or called is not record.twin:
             raise UntranslatableError(ast.unparse(expression))
@@ -659,14 +514,6 @@ class Translator:
         if record.routine is not None:
             return self.routine(record.routine, arguments)
         return self.lowered(record, arguments)
-
-    def extremum(self, which: str, numbers: Sequence[Any]) -> Scalar:
-        words = [self.word(number) for number in numbers]
-        found = words[0]
-        for word in words[1:]:
-            better = self.builder.icmp_signed("<" if which == "min" else ">", word, found)
-            found = self.builder.select(better, word, found)
-        return Scalar(found, "int64")
 
     def formula(self, record: Intrinsic, arguments: Sequence[Any]) -> Scalar:
         """Call an intrinsic of scalars."""
@@ -687,7 +534,7 @@ class Translator:
         """Call an intrinsic of arrays, tuples or types."""
         assert record.type_rule is not None
         assert record.lowering is not None
-        signature = record.type_rule(*[_numba_type(argument) for argument in arguments])
+        signature = record.type_rule(*[numba_type(argument) for argument in arguments])
         if signature is None:
             raise UntranslatableError(record.name)
         given = [
@@ -718,115 +565,27 @@ class Translator:
         name = ".".join([function.__name__, *kinds])
         callee = module.globals.get(name)
         if callee is None:
-            callee = ir.Function(module, ir.FunctionType(_STATUS, [g.type for g in given]), name)
+            callee = ir.Function(module, ir.FunctionType(STATUS, [g.type for g in given]), name)
             callee.linkage = "internal"
             # They are long; one that is inlined would be compiled anew for each call.
             callee.attributes.add("noinline")
             builder = ir.IRBuilder(callee.append_basic_block("begin"))
-            inner = Translator(self.context, builder, function.__globals__, _tree_of(function))
+            tree = _tree_of(function)
+            names = _how_often_assigned(tree)
+            inner = _Translator(self.context, builder, function.__globals__, tree, names)
             parameters = iter(callee.args)
-            inner.translate([_parameter(thing, parameters) for thing in arguments])
-            builder.ret(_STATUS(0))
+            inner.function([parameter(thing, parameters) for thing in arguments])
+            builder.ret(STATUS(0))
         status = self.builder.call(callee, given)
-        self.fail_if(self.builder.icmp_signed("!=", status, _STATUS(0)))
-
-    def fail_if(self, condition: Any) -> None:
-        """Leave the function where no memory was left."""
-        with self.builder.if_then(condition, likely=False):
-            self.builder.ret(_STATUS(1))
-
-    def allocate(self, size: Any, dtype: Any, *, is_zero: bool) -> View:
-        """Return new memory for an array of one axis, which is freed at the end of the function."""
-        if self.loops or dtype not in _KINDS:
-            raise UntranslatableError("memory for each iteration of a loop")
-        builder = self.builder
-        byte = ir.IntType(8)
-        array_type = types.Array(_NUMBA_TYPES[_KINDS[dtype]], 1, "C")
-        count = self.word(size)
-        number = builder.mul(count, _WORD(self.itemsize(array_type)))
-        memory = self.call_c("malloc", byte.as_pointer(), builder.add(number, _WORD(_CACHE_LINE)))
-        slot = cgutils.alloca_once(builder, byte.as_pointer(), zfill=True)
-        builder.store(memory, slot)
-        self.allocated.append(slot)
-        self.fail_if(cgutils.is_null(builder, memory))
-        address = builder.add(builder.ptrtoint(memory, _WORD), _WORD(_CACHE_LINE - 1))
-        address = builder.and_(address, _WORD(-_CACHE_LINE))
-        element = self.context.get_data_type(array_type.dtype).as_pointer()
-        data = builder.inttoptr(address, element)
-        if is_zero:
-            cgutils.memset(builder, data, number, 0)
-        return self.contiguous(array_type, data, [count])
-
-    def call_c(self, name: str, result: Any, *arguments: Any) -> Any:
-        """Call a function of the C library."""
-        form = ir.FunctionType(result, [argument.type for argument in arguments])
-        function = cgutils.get_or_insert_function(self.builder.module, form, name)
-        return self.builder.call(function, arguments)
-
-    def passed(self, thing: Any, wanted: Any) -> Any:
-        """Return the LLVM value of an argument."""
-        if isinstance(thing, Scalar):
-            return self.cast(thing, types.unliteral(wanted).name)
-        if isinstance(thing, tuple):
-            return self.context.make_tuple(
-                self.builder, wanted, [self.passed(t, w) for t, w in zip(thing, wanted, strict=True)]
-            )
-        if not isinstance(thing, View):
-            return self.context.get_dummy_value()
-        if thing.structure is not None:
-            return thing.structure
-        return array_structure(
-            self.context, self.builder, thing.type, thing.data, thing.shape, thing.strides
-        )
-
-    def received(self, result: Any, made: Any) -> Any:
-        """Return what an intrinsic has returned."""
-        if isinstance(made, types.Array):
-            fields = ArrayFields(self.builder, result)
-            return View(made, fields.data, fields.shape, fields.strides, result)
-        if isinstance(made, types.BaseTuple):
-            parts = [self.builder.extract_value(result, k) for k in range(len(made))]
-            return tuple([self.received(p, kind) for p, kind in zip(parts, made, strict=True)])
-        return None if made is types.none else Scalar(result, made.name)
+        self.fail_if(self.builder.icmp_signed("!=", status, STATUS(0)))
 
 
-def _count(statements: Sequence[ast.stmt]) -> int:
-    """Return how many statements there are, those within others included."""
-    return sum(isinstance(node, ast.stmt) for s in statements for node in ast.walk(s))
-
-
-def _pieces(thing: Any) -> list[Any]:
-    """Return the LLVM values that something bound to a name consists of."""
-    if isinstance(thing, View):
-        return [thing.data, *thing.shape, *thing.strides]
-    if isinstance(thing, Variable):
-        return [thing.slot]
-    if not isinstance(thing, Scalar):
-        raise UntranslatableError(repr(thing))
-    return [] if isinstance(thing.llvm, ir.Constant) else [thing.llvm]
-
-
-def _from_pieces(like: Any, pieces: Iterator[Any]) -> Any:
-    """Return the same kind of thing, made of other LLVM values."""
-    if isinstance(like, View):
-        axes = range(len(like.shape))
-        data = next(pieces)
-        shape = tuple([next(pieces) for _ in axes])
-        return View(like.type, data, shape, tuple([next(pieces) for _ in axes]))
-    if isinstance(like, Variable):
-        return Variable(next(pieces), like.kind)
-    return like if isinstance(like.llvm, ir.Constant) else Scalar(next(pieces), like.kind)
-
-
-def _parameter(like: Any, parameters: Iterator[Any]) -> Any:
-    """Return what a function's parameters hold for an argument."""
-    if isinstance(like, Scalar):
-        return Scalar(next(parameters), "int64")
-    axes = range(len(like.shape))
-    data = next(parameters)
-    shape = tuple([next(parameters) for _ in axes])
-    strides = tuple([next(parameters) for _ in axes])
-    return View(types.Array(like.type.dtype, len(shape), "C"), data, shape, strides)
+def _how_often_assigned(tree: ast.FunctionDef) -> dict[str, int]:
+    found = {parameter.arg: 1 for parameter in tree.args.args}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found[node.id] = found.get(node.id, 0) + 1
+    return found
 
 
 @functools.cache
@@ -836,38 +595,6 @@ def _tree_of(function: Any) -> ast.FunctionDef:
     return tree
 
 
-_NUMPY_TYPES = {kind: numpy_type for numpy_type, kind in _KINDS.items()}
-
-
-def _arithmetic_kind(a: str, b: str) -> str:
-    """Return the kind in which Numba computes with two numbers."""
-    floats = [kind for kind in (a, b) if kind.startswith("float")]
-    if not floats:
-        return "int64"
-    if "bool" in (a, b):
-        raise UntranslatableError("arithmetic with truth values")
-    return "float32" if floats == ["float32", "float32"] else "float64"
-
-
-def _is_element(view: View, entries: tuple[Any, ...]) -> bool:
-    return len(entries) == len(view.shape) and all(isinstance(e, Scalar) for e in entries)
-
-
-def _numba_type(thing: Any) -> Any:
-    if isinstance(thing, View):
-        return thing.type
-    if isinstance(thing, tuple):
-        return types.Tuple([_numba_type(part) for part in thing])
-    if isinstance(thing, Scalar):
-        return _NUMBA_TYPES[thing.kind] if thing.literal is None else types.literal(thing.literal)
-    if isinstance(thing, type) and thing in _KINDS:
-        return types.NumberClass(_NUMBA_TYPES[_KINDS[thing]])
-    raise UntranslatableError(repr(thing))
-
-
-def _how_often_assigned(tree: ast.FunctionDef) -> dict[str, int]:
-    found = {parameter.arg: 1 for parameter in tree.args.args}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found[node.id] = found.get(node.id, 0) + 1
-    return found
+def _count(statements: Sequence[ast.stmt]) -> int:
+    """Return how many statements there are, those within others included."""
+    return sum(isinstance(node, ast.stmt) for s in statements for node in ast.walk(s))

@@ -175,10 +175,10 @@ def test_writing_to_a_read_only_array_raises_what_numpy_raises() -> None:
 
 
 def test_what_jitgrad_has_not_runs_as_plain_python() -> None:
-    f = jitgrad.compile(lambda x: np.fft.fft(x).real)
+    f = jitgrad.compile(lambda x: np.i0(x))
     with pytest.warns(jitgrad.FallbackWarning, match="runs without being compiled"):
         result = f(X)
-    same(result, np.fft.fft(X).real)
+    same(result, np.i0(X))
 
 
 @pytest.mark.parametrize(

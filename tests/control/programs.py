@@ -242,3 +242,25 @@ def a_checkpoint() -> Any:
         return jg.tanh(w @ x) * x
 
     return (lambda x, w: jg.checkpoint(layer)(x, w=w)), layer
+
+
+@program(np.arange(12.0).reshape(3, 4) / 10, _X)
+def rows_and_elements_written_in_place() -> Any:
+    def step(y: Any, i: Any, x: Any) -> Any:
+        y = y.clone()
+        y[i, i + 1] = y[i, 0] * x[i]
+        y[2] = y[i] * 0.5 + y[-1]
+        return y
+
+    def written(y: Any, x: Any) -> Any:
+        return jg.fori_loop(0, 3, lambda i, y: step(y, i, x), y)
+
+    def plain(y: Any, x: Any) -> Any:
+        for i in range(3):
+            before, y = y, y.clone()
+            y[i, i + 1] = before[i, 0] * x[i]
+            before, y = y, y.clone()
+            y[2] = before[i] * 0.5 + before[-1]
+        return y
+
+    return written, plain

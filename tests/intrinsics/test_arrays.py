@@ -9,6 +9,7 @@ import numpy as np
 
 from jitgrad.core.dtypes import bool_, float32, float64, int64
 from jitgrad.runtime.build import ArgumentType, build_kernel
+from jitgrad.runtime.through_numba import compile_with_numba
 
 _IMPORTS = """
 from jitgrad.intrinsics.arithmetic import b1, f32, f64
@@ -73,7 +74,9 @@ def test_a_loop_over_many_arrays_is_vectorised() -> None:
         *[ArgumentType(float64, 1)] * 16,
     )
     if kernel.origin == "compiled":
-        (code,) = kernel.call.inspect_llvm().values()
+        types = [argument.numba_type() for argument in kernel.arguments]
+        dispatcher: Any = compile_with_numba(kernel.python, types)[0].call
+        (code,) = dispatcher.inspect_llvm().values()
         assert re.search(r"fmul contract <\d+ x double>|fmul <\d+ x double>", code)
     arrays = [np.arange(9.0) + k for k in range(8)]
     results = [np.zeros(9) for _ in range(8)]

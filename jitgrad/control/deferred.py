@@ -1,0 +1,111 @@
+"""Sums over the iterations of a loop: added up on the way, or left to one operation after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jitgrad.core.primitive import Fill, Template
+from jitgrad.core.spec import Spec
+from jitgrad.ir.graph import Graph, GraphBuilder, Node, Operand, Value
+from jitgrad.ir.walk import producers
+from jitgrad.ops.arithmetic import add
+from jitgrad.transforms.simplify import simplify
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sum:
+    """How an output is summed over iterations.
+
+    Parameters
+    ----------
+    spec : Spec
+        Shape and dtype of the output.
+    running : bool
+        Whether there is a sum that goes from iteration to iteration.
+    later : tuple of Node
+        Operations left until after the loop, which then run on the stacks of their inputs.
+    """
+
+    spec: Spec
+    running: bool
+    later: tuple[Node, ...]
+
+
+def sum_over_iterations(graph: Graph, count: int) -> tuple[Graph, tuple[Sum, ...]]:
+    """Let the last `count` outputs be summed over the runs of `graph`.
+
+    What comes of a product of matrices, or is added to a few elements of a large array, is not
+    computed in each run; the graph returns the factors instead.
+
+    Examples
+    --------
+    Before: ``f(s, d, w): p = reshape s; q = reshape d; g = matmul q p; h = tanh w; a = add g h;
+    return d, a`` with ``count=1``.
+    After: ``f(s, d, w, sum): p = reshape s; q = reshape d; h = tanh w; t = add sum h;
+    return d, t, q, p``.
+
+    Returns
+    -------
+    Graph
+        With an input more for each running sum; returns the other outputs, the new sums, and the
+        inputs of operations that are left.
+    tuple of Sum
+        One for each of these outputs.
+    """
+    makers = producers(graph)
+    builder = GraphBuilder(list(graph.nodes))
+    inputs: list[Value] = []
+    new: list[Operand] = []
+    factors: list[Operand] = []
+    sums: list[Sum] = []
+    kept = len(graph.outputs) - count
+    for output in graph.outputs[kept:]:
+        now, later = _terms(output, makers)
+        if now:
+            total = Value(Spec(output.spec.shape, output.spec.dtype), "sum")
+            inputs.append(total)
+            for term in now:
+                (total,) = builder.emit(add, (total, term), {}, adjoint=True)
+            new.append(total)
+        factors += [operand for node in later for operand in node.inputs]
+        sums.append(Sum(output.spec, bool(now), tuple(later)))
+    outputs = (*graph.outputs[:kept], *new, *factors)
+    changed = Graph((*graph.inputs, *inputs), tuple(builder.nodes), outputs)
+    return simplify(changed), tuple(sums)
+
+
+def _terms(output: Operand, makers: dict[Value, Node]) -> tuple[list[Operand], list[Node]]:
+    """Return the terms of a sum: those to be added in each run, and operations left until later."""
+    now: list[Operand] = []
+    later: list[Node] = []
+    waiting = [output]
+    while waiting:
+        term = waiting.pop()
+        node = makers.get(term) if isinstance(term, Value) else None
+        lowering = None if node is None else node.primitive.lowering
+        if node is None:
+            now.append(term)
+        elif isinstance(lowering, Template) and lowering.adds and _is_whole(node):
+            waiting += node.inputs
+        elif isinstance(lowering, Fill) and node.params["value"] == 0:
+            continue
+        elif _can_wait(node):
+            later.append(node)
+        else:
+            now.append(term)
+    return now, later
+
+
+def _is_whole(node: Node) -> bool:
+    out = node.outputs[0].spec
+    return all((o.spec.shape, o.spec.dtype) == (out.shape, out.dtype) for o in node.inputs)
+
+
+def _can_wait(node: Node) -> bool:
+    """Return whether the inputs are kept for less than the output costs in each run."""
+    summed = node.primitive.summed
+    if summed is None or not all(isinstance(operand, Value) for operand in node.inputs):
+        return False
+    if not summed.fits(*node.specs, **node.params):
+        return False
+    return sum(spec.size for spec in node.specs) < node.outputs[0].spec.size
