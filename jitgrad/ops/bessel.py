@@ -22,7 +22,8 @@ from jitgrad.ops.special import scipy_function
 
 def _bessel(name: str, scipy_name: str, derivative: Derivative, doc: str) -> Primitive:
     function = elementwise(
-        name,
+        # i0 alone could be the index of a loop
+        name if name.startswith("bessel") else f"bessel_{name}",
         eager=scipy_function(scipy_name),
         derivative=derivative,
         template=External(),

@@ -46,8 +46,27 @@ def _order(x: Any, axis: int, descending: bool = False) -> Any:
 
 
 def _largest_eager(x: Any, axis: int, count: int, largest: bool) -> Any:
-    order = _order(x, axis, descending=largest)
-    return np.ascontiguousarray(order[(*[slice(None)] * axis, slice(count))])
+    size = x.shape[axis]
+    if not count or 4 * count > size or _nans(x, axis).any():
+        order = _order(x, axis, descending=largest)
+        return np.ascontiguousarray(order[(*[slice(None)] * axis, slice(count))])
+    # Without sorting all: what is beyond the last one wanted, and the first that equal it.
+    rows = np.moveaxis(x, axis, -1)
+    rank = size - count if largest else count - 1
+    edge = np.partition(rows, rank, -1)[..., rank, None]
+    beyond, equal = (rows > edge if largest else rows < edge), rows == edge
+    wanted = count - beyond.sum(-1, keepdims=True)
+    chosen = beyond | (equal & (np.cumsum(equal, -1) <= wanted))
+    places = np.nonzero(chosen)[-1].reshape(*rows.shape[:-1], count)
+    order = _order(np.take_along_axis(rows, places, -1), rows.ndim - 1, largest)
+    return np.moveaxis(np.take_along_axis(places, order, -1), -1, axis)
+
+
+def _kth_eager(x: Any, axis: int, rank: int) -> Any:
+    if _nans(x, axis).any():
+        return _pick(_order(x, axis), rank, axis)
+    value = np.take(np.partition(x, rank, axis), [rank], axis)
+    return np.argmax(x == value, axis=axis, keepdims=True)
 
 
 def _pick(order: Any, rank: Any, axis: int) -> Any:
@@ -64,6 +83,8 @@ def _nans(x: Any, axis: int) -> Any:
 
 def _median_eager(x: Any, axis: int, skip_nan: bool) -> Any:
     count, nans = x.shape[axis], _nans(x, axis)
+    if not nans.any():
+        return _kth_eager(x, axis, (count - 1) // 2)
     if skip_nan:
         rank = np.maximum(count - nans - 1, 0) // 2
     else:
@@ -159,7 +180,7 @@ first_along = _indices(
 
 ranked_along = _indices(
     "argkth",
-    lambda x, axis, rank: _pick(_order(x, axis), rank, axis),
+    _kth_eager,
     lambda size, rank: 1,
     _index_samples({"rank": 0}, {"rank": 2}, empty=False),
     "Index of the element at a rank along an axis.",

@@ -12,7 +12,7 @@ from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
 from jitgrad.core.primitive import External, Primitive, Sample, none, register
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
-from jitgrad.core.spec import Spec
+from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.comparison import isnan
 from jitgrad.ops.indexing import gather, take_along_dim
@@ -181,20 +181,24 @@ def nanquantile(
 # -- places among sorted values ----------------------------------------------------------------
 
 
-def _search_infer(ordered: Spec, values: Spec, right: bool) -> Spec:
-    outer = ordered.shape[:-1]
-    if not ordered.shape or (outer and outer != values.shape[:-1]):
+def _check_sequence(ordered: Shape, values: Shape) -> None:
+    outer = ordered[:-1]
+    if not ordered or (outer and outer != values[:-1]):
         raise ShapeError(
-            f"searchsorted: a sequence of shape {ordered.shape} does not fit values of shape"
-            f" {values.shape}",
+            f"searchsorted: a sequence of shape {ordered} does not fit values of shape {values}",
             why="it must have one axis, or all axes of the values but the last one",
         )
+
+
+def _search_infer(ordered: Spec, values: Spec, right: bool) -> Spec:
+    _check_sequence(ordered.shape, values.shape)
     return Spec(values.shape, int64)
 
 
 def _search_eager(ordered: Any, values: Any, right: bool) -> Any:
     side: Any = "right" if right else "left"
     values = np.asarray(values)
+    _check_sequence(ordered.shape, values.shape)
     if ordered.ndim == 1:
         return np.asarray(np.searchsorted(ordered, values, side), np.int64)
     found = np.empty(values.shape, np.int64)

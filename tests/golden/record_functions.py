@@ -45,7 +45,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     *[
         (
             "scatter_reduce",
-            [[[5.0, 2.0, 3.0]], 1, SENT, [[4.0, 6.0, 2.0, 1.0]], reduce],
+            [[[5.0, 9.0, 3.0]], 1, SENT, [[4.0, 6.0, 2.0, 1.0]], reduce],
             {"include_self": False},
         )
         for reduce in ("sum", "prod", "mean", "amax", "amin")

@@ -139,6 +139,22 @@ KINKS = [
            [0.0], [-1e12]),
     _unary("gather with an index twice",
            lambda lib, x: lib.gather(x, 0, lib.tensor([1, 1, 0])), [3.0, 4.0], [1.0, 2.0]),
+    # -- order --------------------------------------------------------------------------------
+    _unary("median of an even number", _named("median"),
+           [1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 0.0]),
+    _unary("median of equal values", _named("median"), [2.0, 2.0, 2.0, 2.0], [0.25] * 4),
+    _unary("quantile between two elements", lambda lib, x: lib.quantile(x, 0.5),
+           [1.0, 2.0, 3.0, 4.0], [0.0, 0.5, 0.5, 0.0]),
+    _unary("cummax of equal values", lambda lib, x: lib.cummax(x, 0).values,
+           [2.0, 2.0, 1.0], [1.0, 2.0, 0.0]),
+    _unary("topk of equal values", lambda lib, x: lib.topk(x, 1).values, [1.0, 3.0, 3.0],
+           [0.0, 1.0, 0.0]),
+    Kink("scatter_reduce, equal largest values",
+         lambda lib, x, y: lib.scatter_reduce(x, 0, lib.tensor([0, 0]), y, "amax"),
+         ([2.0], [2.0, 1.0]), ([0.5], [0.5, 0.0])),
+    _unary("cdist of equal points", lambda lib, x: lib.cdist(x, x), [[1.0, 2.0]], [[0.0, 0.0]]),
+    _unary("normalize at zero", lambda lib, x: lib.nn.functional.normalize(x, dim=0),
+           [0.0, 0.0], [1e12, 1e12]),
 ]  # fmt: skip
 
 # Row to what PyTorch gives instead.
