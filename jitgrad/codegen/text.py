@@ -113,6 +113,9 @@ def name_values(
             stem = f"d_{stem}"
         if not stem.isidentifier() or keyword.iskeyword(stem):
             stem = f"{stem}_" if f"{stem}_".isidentifier() else "value"
+        if _NAMES_OF_LOOPS.fullmatch(stem):
+            # Numbers behind it would make other such names.
+            stem = f"{stem}_"
         name, number = stem, 1
         while _is_taken(name, taken) or (not value.name and name == stem):
             number += 1

@@ -27,7 +27,9 @@ def plain_kernel(source: str, entry: str, types: Sequence[Any]) -> Any:
         with np.errstate(all="ignore"):
             function(*arguments)
 
-    return SimpleNamespace(unchecked=quiet, source=source, origin="python", seconds=0.0, path="")
+    return SimpleNamespace(
+        unchecked=quiet, source=source, origin="python", seconds=0.0, path="", address=0, passed=()
+    )
 
 
 @contextlib.contextmanager

@@ -108,3 +108,14 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for file, text in sources().items():
         (GOLDEN / file).write_text(text, encoding="utf-8")
+
+
+def test_a_value_named_like_a_loop_gets_another_name() -> None:
+    def f(x: Any) -> Any:
+        i0 = x * 2.0
+        n1 = i0 + 1.0
+        return i0 * n1, n1
+
+    source = source_of(simplify(graph_of(f, x=np.ones((3, 4)))))
+    assert "i0_" in source
+    assert "n1_" in source
