@@ -16,7 +16,7 @@ from jitgrad.codegen.expressions import (
     parenthesised,
     template_text,
 )
-from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import (
     Call,
     Compute,

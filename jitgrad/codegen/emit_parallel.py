@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from jitgrad.codegen.emit import KernelEmitter, loop_name
 from jitgrad.codegen.expressions import CAST_NAMES
 from jitgrad.codegen.nests import (
     Call,
     Compute,
+    Extent,
     IndexEntry,
     Item,
     Loop,
@@ -40,9 +44,13 @@ class ParallelEmitter(KernelEmitter):
         # Whether some threads may not have written yet what follows reads, or not have read yet
         # what follows may overwrite.
         self.unwritten = self.unread = False
+        self.multiplies = any(
+            isinstance(leaf, Call) for item in self.part.body for leaf in leaves(item)
+        )
         text = self.run()
         text.team = True
         text.thread_bytes = plan.thread_bytes
+        text.multiplies = self.multiplies
         return text
 
     def team_parameters(self) -> list[str]:
@@ -61,8 +69,7 @@ class ParallelEmitter(KernelEmitter):
             super().body(items, depth)
             return
         self.writer.line("enter(team, rank)")
-        multiplies = any(isinstance(leaf, Call) for item in items for leaf in leaves(item))
-        if multiplies:
+        if self.multiplies:
             self.writer.line("share_blas(team, False)")
         starts = self.plan.starts()
         for item in items:
@@ -80,7 +87,7 @@ class ParallelEmitter(KernelEmitter):
                 super().body([item], 0)
                 self.unread |= isinstance(item, Compute) and self.reads_results(item.statement)
         self.end_of_leading()
-        if multiplies:
+        if self.multiplies:
             self.meet()
             self.writer.line("share_blas(team, True)")
         self.writer.line("leave(team, rank)")
@@ -123,29 +130,37 @@ class ParallelEmitter(KernelEmitter):
 
     # -- nests in blocks ------------------------------------------------------------------
 
-    def blocks(self, nest: Nest) -> None:
-        """Write a nest that runs in blocks, and how their partial results are combined."""
+    @contextlib.contextmanager
+    def in_blocks(self, count: int, extent: Extent) -> Iterator[str]:
+        """Write the loop in which threads take blocks of `extent`, around what is written inside.
+
+        Gives the name of the number of blocks.
+        """
         self.end_of_leading()
         self.meet()
         part, blocks = self.part_name, self.unused_name(f"parts{self.nests_written}")
         self.nests_written += 1
-        self.prologue.append(f"{blocks} = {self.size_parameter(nest.blocks)}")
-        for statement in nest.sums:
-            self.carve_parts(statement.out, blocks)
+        self.prologue.append(f"{blocks} = {self.size_parameter(count)}")
+        size = self.extent_name(extent)
         self.writer.line(f"{part} = take(team)")
         self.writer.line(f"while {part} < {blocks}:")
         self.writer.depth += 1
-        size = self.extent_name(nest.loop.extent)
         self.writer.line(f"{self.first_name} = first_of({part}, {blocks}, {size})")
         self.writer.line(f"{self.end_name} = first_of({part} + 1, {blocks}, {size})")
-        self.nest = nest
-        for statement in nest.sums:
-            self.start_block(statement, nest)
-        super().body([nest.loop], 0)
-        self.nest = None
+        yield blocks
         self.writer.line(f"{part} = take(team)")
         self.writer.depth -= 1
         self.unwritten = True
+
+    def blocks(self, nest: Nest) -> None:
+        """Write a nest that runs in blocks, and how their partial results are combined."""
+        with self.in_blocks(nest.blocks, nest.loop.extent) as blocks:
+            self.nest = nest
+            for statement in nest.sums:
+                self.carve_parts(statement.out, blocks)
+                self.start_block(statement, nest)
+            super().body([nest.loop], 0)
+            self.nest = None
         if nest.sums:
             self.meet()
         for combine in (self.combine_scalars, self.combine_arrays):
@@ -155,25 +170,12 @@ class ParallelEmitter(KernelEmitter):
 
     def product_in_blocks(self, step: MatrixProduct, division: Division) -> None:
         """Write a product of which each block computes some rows or columns."""
-        self.end_of_leading()
-        self.meet()
-        part, blocks = self.part_name, self.unused_name(f"parts{self.nests_written}")
-        self.nests_written += 1
-        self.prologue.append(f"{blocks} = {self.size_parameter(division.blocks)}")
         result = step.result
         axis = result.rows_axis if division.by_rows else result.columns_axis
-        size = self.extent_name(self.lowered.extent(step.out, axis))
-        self.writer.line(f"{part} = take(team)")
-        self.writer.line(f"while {part} < {blocks}:")
-        self.writer.depth += 1
-        self.writer.line(f"{self.first_name} = first_of({part}, {blocks}, {size})")
-        self.writer.line(f"{self.end_name} = first_of({part} + 1, {blocks}, {size})")
         share = f"{self.first_name}:{self.end_name}"
         rows, columns = (share, "") if division.by_rows else ("", share)
-        self.matrix_product(step, rows, columns)
-        self.writer.line(f"{part} = take(team)")
-        self.writer.depth -= 1
-        self.unwritten = True
+        with self.in_blocks(division.blocks, self.lowered.extent(step.out, axis)):
+            self.matrix_product(step, rows, columns)
 
     def carve_parts(self, value: Value, blocks: str) -> None:
         """Define the array of partial results, a row for each block."""

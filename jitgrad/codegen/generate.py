@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from jitgrad.codegen.emit import KernelEmitter
 from jitgrad.codegen.emit_parallel import ParallelEmitter
 from jitgrad.codegen.loop_order import stacks_first
-from jitgrad.codegen.lower import Lowered, lower
+from jitgrad.codegen.lower import lower
+from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import ExternalCall, Statement
 from jitgrad.codegen.parallel import plan_threads
 from jitgrad.codegen.recompute import recompute_out_of_step

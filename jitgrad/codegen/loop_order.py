@@ -6,7 +6,7 @@ that multiplies it, and a matrix is used while it is in the cache.
 
 from __future__ import annotations
 
-from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import MatrixProduct, Read, Statement
 from jitgrad.core.primitive import Template
 from jitgrad.ir.graph import Value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import (
     Call,
     Compute,

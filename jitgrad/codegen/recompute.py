@@ -6,7 +6,7 @@ reads, so `y` would have to be stored and read back. A few multiplications cost 
 
 from __future__ import annotations
 
-from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import (
     Element,
     Extent,

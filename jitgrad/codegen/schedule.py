@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from jitgrad.codegen.lower import Lowered
+from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import (
     Call,
     Compute,
@@ -96,8 +96,6 @@ class _Scheduler:
         self.result = Schedule()
         # The items of each body that hold definitions of a value, by (body's loop or None).
         self.holders: dict[tuple[Loop | None, Value], list[Item]] = {}
-        self.inputs = set(lowered.graph.inputs)
-        self.renamed: dict[Value, Value] = {}
 
     # -- placing --------------------------------------------------------------------------
 
@@ -169,7 +167,6 @@ class _Scheduler:
         made: tuple[Value, ...]
         if isinstance(step, Rename):
             reads, made = [step.source], (step.out,)
-            self.renamed[step.out] = step.source
         elif isinstance(step, ExternalCall):
             reads, made = [o for o in step.operands if isinstance(o, Value)], step.node.outputs
         else:

@@ -57,6 +57,8 @@ class KernelText:
         Whether several threads may run it, who share the argument ``team``; ``rank`` is last.
     thread_bytes : int
         What the arena has in addition for each of these threads.
+    multiplies : bool
+        Whether these threads call BLAS, which then uses one thread itself.
     """
 
     source: str
@@ -70,6 +72,7 @@ class KernelText:
     nests: int
     team: bool = False
     thread_bytes: int = 0
+    multiplies: bool = False
 
 
 @dataclass(slots=True)

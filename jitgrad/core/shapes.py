@@ -131,11 +131,3 @@ def resolve_reshape(operation: str, shape: Shape, wanted: Sequence[int]) -> Shap
             + (f"a multiple of {known}" if unknown else str(known)),
         )
     return tuple(sizes)
-
-
-def contiguous_strides(shape: Shape) -> tuple[int, ...]:
-    """Return the strides, in elements, of a C-contiguous array of `shape`."""
-    strides = [1] * len(shape)
-    for axis in range(len(shape) - 2, -1, -1):
-        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
-    return tuple(strides)

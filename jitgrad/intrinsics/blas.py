@@ -10,22 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from jitgrad.intrinsics.declare import Scalar, lowering, typed_by
+from jitgrad.intrinsics.declare import lowering, typed_by
 from jitgrad.intrinsics.structure import ArrayFields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Array: TypeAlias = "NDArray[Any]"
-
-
-def _is_matrix_of(types: Any, candidate: Any, ndim: int, dtype: Any) -> bool:
-    return (
-        isinstance(candidate, types.Array)
-        and candidate.ndim == ndim
-        and candidate.dtype == dtype
-        and candidate.layout == "C"
-    )
 
 
 def _is_array_of(types: Any, candidate: Any, ndim: int, dtype: Any) -> bool:
@@ -97,116 +88,6 @@ def _gemm(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         call.distance(out, columns),
     )
     return context.get_dummy_value()
-
-
-def _gemv_type(a: Any, x: Any, out: Any, *flags: Any) -> Any:
-    from numba import types
-    from numba.core.typing import signature
-
-    if len(flags) != 2 or getattr(a, "dtype", None) not in (types.float32, types.float64):
-        return None
-    fits = _is_matrix_of(types, a, 2, a.dtype)
-    if not fits or not all(_is_matrix_of(types, array, 1, a.dtype) for array in (x, out)):
-        return None
-    return signature(types.none, a, x, out, types.boolean, types.boolean)
-
-
-@typed_by(_gemv_type)
-def gemv(a: Array, x: Array, out: Array, transpose_a: bool, accumulate: bool) -> None:
-    """Write or add the product of a matrix and a vector: ``out = op(a) @ x``.
-
-    Parameters
-    ----------
-    a : float[m, k], C-contiguous
-        The matrix, of shape (k, m) if `transpose_a`.
-    x : float[k], C-contiguous
-        The vector.
-    out : float[m], C-contiguous
-        Where the product goes; does not overlap the factors.
-    transpose_a : bool
-        Whether the matrix is transposed first.
-    accumulate : bool
-        Add to what `out` holds.
-    """
-    matrix = a.T if transpose_a else a
-    if accumulate:
-        out += matrix @ x
-    else:
-        np.matmul(matrix, x, out=out)
-
-
-@lowering(gemv)
-def _gemv(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    from numba.core import cgutils
-
-    call = _BlasCall(context, builder, signature.args[0].dtype)
-    a, x, out = (call.array(value) for value in arguments[:3])
-    transpose_a, accumulate = arguments[3:]
-    rows, columns = a.shape
-    inner, outer = (
-        builder.select(transpose_a, first, second)
-        for first, second in ((rows, columns), (columns, rows))
-    )
-    # BLAS returns at once when a dimension is zero, and leaves as it was what is a sum of nothing
-    nothing_to_sum = builder.icmp_signed("==", inner, inner.type(0))
-    with builder.if_then(builder.and_(nothing_to_sum, builder.not_(accumulate)), likely=False):
-        itemsize = context.get_abi_sizeof(context.get_data_type(call.dtype))
-        cgutils.memset(builder, out.data, builder.mul(outer, outer.type(itemsize)), 0)
-    call.emit(
-        "numba_xxgemv",
-        "ciippippp",
-        call.transposed(builder.not_(transpose_a)),
-        columns,
-        rows,
-        call.one,
-        a.data,
-        call.leading(columns),
-        x.data,
-        call.factor(accumulate),
-        out.data,
-    )
-    return context.get_dummy_value()
-
-
-def _dot_type(x: Any, y: Any) -> Any:
-    from numba import types
-    from numba.core.typing import signature
-
-    dtype = getattr(x, "dtype", None)
-    if dtype not in (types.float32, types.float64):
-        return None
-    if not all(_is_matrix_of(types, array, 1, dtype) for array in (x, y)):
-        return None
-    return signature(dtype, x, y)
-
-
-@typed_by(_dot_type)
-def dot(x: Array, y: Array) -> Scalar:
-    """Return the sum of the products of two vectors' elements.
-
-    Parameters
-    ----------
-    x, y : float[n], C-contiguous
-        The vectors.
-
-    Returns
-    -------
-    float scalar
-        Zero if they are empty.
-    """
-    return np.dot(x, y)
-
-
-@lowering(dot)
-def _dot(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    from numba.core import cgutils
-
-    call = _BlasCall(context, builder, signature.return_type)
-    x, y = (call.array(value) for value in arguments)
-    result = cgutils.alloca_once(builder, context.get_value_type(signature.return_type))
-    length = x.shape[0]
-    call.emit("numba_xxdot", "cippp", call.character("\0"), length, x.data, y.data, result)
-    return builder.load(result)
 
 
 class _BlasCall:

@@ -216,7 +216,8 @@ class _Driver:
         if part.numbers:
             arguments.append(self.constant("numbers", np.array(part.numbers, np.float64)))
         if part.team:
-            spaces = self.constant("spaces", Workspaces(part.arena_bytes, part.thread_bytes))
+            made = Workspaces(part.arena_bytes, part.thread_bytes, part.multiplies)
+            spaces = self.constant("spaces", made)
             self.lines.append(f"space = {spaces}.take()")
             arguments += ["space.arena"] if part.arena_bytes else []
         elif part.arena_bytes:
@@ -233,7 +234,7 @@ class _Driver:
         arguments += ["space.team", "0"] if part.team else []
         self.lines.append(f"{call}({', '.join(arguments)})")
         if part.team:
-            self.lines.append(f"{spaces}.free.append(space)")
+            self.lines.append(f"{spaces}.give_back(space)")
         elif part.arena_bytes:
             self.lines.append(f"{pool}.append(arena)")
         if part.failures:

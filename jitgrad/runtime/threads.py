@@ -32,6 +32,10 @@ _BLAS_OF_NUMPY = "numpy._core._multiarray_umath"
 
 _chosen: int | None = None
 _pool: ThreadPool | None = None
+# How many runs have BLAS use one thread now, and how many it used before the first of them.
+_multiplying = 0
+_blas_threads = 1
+_counting = threading.Lock()
 # reentrant: what starts threads may fork, and forking takes the lock
 _lock = threading.RLock()
 
@@ -179,10 +183,13 @@ class Workspaces:
         Size of the part of the arena that all threads of a run use.
     thread_bytes : int
         Size of the part that each of them has of its own.
+    multiplies : bool
+        Whether the kernel's threads call BLAS.
     """
 
     shared_bytes: int
     thread_bytes: int
+    multiplies: bool = False
     free: list[Workspace] = field(default_factory=list)
 
     def take(self) -> Workspace:
@@ -195,7 +202,15 @@ class Workspaces:
         if space.threads < threads:
             space = self.new(threads)
         _enlist(space, threads)
+        if self.multiplies:
+            space.team[[parallel.BLAS, parallel.BLAS_THREADS]] = _begin_multiplying()
         return space
+
+    def give_back(self, space: Workspace) -> None:
+        """Take back the workspace of a run that has ended."""
+        if self.multiplies:
+            _end_multiplying()
+        self.free.append(space)
 
     def new(self, threads: int) -> Workspace:
         """Return a workspace with room for so many threads."""
@@ -223,7 +238,6 @@ def _enlist(space: Workspace, threads: int) -> None:
         if pool is not None:
             team[[parallel.START, parallel.MEET, parallel.LEAVE]] = pool.functions
     team[parallel.LIMIT] = threads
-    team[parallel.BLAS], team[parallel.BLAS_THREADS] = _blas_setting()
 
 
 def _current_pool(threads: int) -> ThreadPool | None:
@@ -242,14 +256,28 @@ def _current_pool(threads: int) -> ThreadPool | None:
     return pool
 
 
-def _blas_setting() -> tuple[int, int]:
-    """Return the address of what sets the threads of the kernels' BLAS, and how many it has."""
+def _begin_multiplying() -> tuple[int, int]:
+    """Return the address of what sets the threads of the kernels' BLAS, and how many it has.
+
+    While another run has set them to one, these are as many as it had before the first such run.
+    """
+    global _multiplying, _blas_threads
     module = sys.modules.get(_BLAS_OF_KERNELS)
     count = _blas_function(module, "get_num_threads") if module is not None else None
     change = _blas_function(module, "set_num_threads") if module is not None else None
-    if count is None or change is None:
+    with _counting:
+        if _multiplying == 0 and count is not None:
+            _blas_threads = count()
+        _multiplying += 1
+    if change is None:
         return 0, 1
-    return ctypes.cast(change, ctypes.c_void_p).value or 0, count()  # type: ignore[arg-type]
+    return ctypes.cast(change, ctypes.c_void_p).value or 0, _blas_threads  # type: ignore[arg-type]
+
+
+def _end_multiplying() -> None:
+    global _multiplying
+    with _counting:
+        _multiplying -= 1
 
 
 def stop_threads() -> None:
@@ -272,7 +300,14 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
+    global _multiplying
     _lock.release()
+    if _multiplying:
+        # in the child, the runs that would give BLAS its threads back do not go on
+        _multiplying = 0
+        change = _blas_function(sys.modules[_BLAS_OF_KERNELS], "set_num_threads")
+        if change is not None:
+            change(_blas_threads)
     # it may be about to restrict itself to some of the processors
     _default_threads.cache_clear()
     _threads_of_blas.cache_clear()

@@ -262,3 +262,17 @@ jitgrad.set_num_threads(2)
 print(float(jitgrad.compile(lambda x: jitgrad.exp(x).sum())(numpy.zeros(300_000))))
 """
     assert python(code) == "300000.0"
+
+
+def test_blas_has_its_threads_back_after_runs_that_overlap() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 300))
+    step = jg.compile(lambda x: jg.tanh(x @ x) @ x)
+    assert "share_blas" in step.source(x)
+    step(x)
+    before = blas_threads()
+    workers = [threading.Thread(target=lambda: [step(x) for _ in range(200)]) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert blas_threads() == before
