@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 600
 
-_CHAIN = ["core", "ir", "ops", "tensor", "trace", "transforms", "control"]
+_CHAIN = ["core", "ir", "ops", "tensor", "trace", "transforms", "control", "syntax"]
 _CHAIN += ["codegen", "runtime", "api"]
 _SIDE_BY_SIDE = ["nn", "optim", "interop", "diagnostics"]
 _RE_EXPORTING = {"", "nn", "optim", "interop"}  # "" is jitgrad/__init__.py

@@ -34,6 +34,7 @@ from jitgrad.runtime.key import ById, Key, call_key, leaf_key, what_changed
 from jitgrad.runtime.native import MISS
 from jitgrad.runtime.straight import Straight, make_straight
 from jitgrad.runtime.variant import Variant
+from jitgrad.syntax.convert import converted
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.capture import CannotCaptureError, Capture, Captured, Source, capture
 from jitgrad.trace.environment import Environment
@@ -116,8 +117,10 @@ class CompiledFunction:
                 return self._run_plain(_LeftToPython(error), args, kwargs)
             if result is not MISS:
                 return result
-        if self._eager_reason or active_trace() is not None:
-            # Inside another trace the plain function is traced along.
+        if active_trace() is not None:
+            # Inside another trace the function is traced along.
+            return converted(self._function)(*args, **kwargs)
+        if self._eager_reason:
             return self._function(*args, **kwargs)
         result = self._dispatch(args, kwargs)
         if type(result) is _LeftToPython:
@@ -408,7 +411,8 @@ class CompiledFunction:
             return arguments if has_kwargs else (arguments, {})
 
         sources = {id(thing): number for number, thing in enumerate(captured_things)}
-        return capture(self._function, make_arguments, sources, variant.environment.objects)
+        function = converted(self._function)
+        return capture(function, make_arguments, sources, variant.environment.objects)
 
     def _stand_in(self, trace: Capture, leaf: Any, number: int, name: str) -> Any:
         source = Source("argument", number)
