@@ -10,13 +10,15 @@ import numpy as np
 
 from jitgrad.core.bind import Trace, active_trace, tracing
 from jitgrad.core.errors import TraceError
+from jitgrad.core.extents import Extent, extents_in
 from jitgrad.core.location import Location
-from jitgrad.core.spec import Spec
+from jitgrad.core.spec import Shape, Spec
 from jitgrad.core.tree import Tree, flatten
 from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.creation import clone_primitive
 from jitgrad.tensor.tensor import UNREAD, Tensor, box_tensor, make_tensor, raise_leaked
+from jitgrad.trace.number_forms import Form, combined
 from jitgrad.trace.stand_ins import StandIn, stand_in, strong
 from jitgrad.trace.user_code import UserCodeRecorder
 from jitgrad.transforms.simplify import simplify
@@ -63,6 +65,7 @@ class BodyTrace(UserCodeRecorder):
 
     def input(self, spec: Spec, differentiable: bool = False) -> Tensor:
         """Return a new input of the body; a body may change it in place."""
+        self._hold_sizes(spec.shape)
         value = Value(spec)
         self.inputs.append(value)
         self._inputs.add(value)
@@ -97,6 +100,7 @@ class BodyTrace(UserCodeRecorder):
     def _closed_over(self, tensor: Tensor) -> Closure:
         raw = tensor._raw
         value = Value(raw.spec if isinstance(raw, Value) else Spec(raw.shape, raw.dtype))
+        self._hold_sizes(value.shape)
         self._inputs.add(value)
         shadow = make_tensor(value)
         kind = type(tensor)
@@ -105,6 +109,50 @@ class BodyTrace(UserCodeRecorder):
         shadow._requires_grad = tensor._requires_grad
         shadow._grad = UNREAD
         return Closure(tensor, value, shadow)
+
+    def _hold_sizes(self, shape: Shape) -> None:
+        """Let the sizes that are not known of an input be inputs as well, under the same names."""
+        for extent in extents_in(shape):
+            value, length = extent.value, extent.length
+            if value not in self._inputs and not self.is_made_here(value):
+                self._inputs.add(value)
+                self.closures[id(length)] = Closure(length, value, length)
+
+    def part_between(self, bounds: Any, step: int, size: int) -> tuple[Any, Extent]:
+        """Return where a slice begins and how long it is, found outside where that can be."""
+        outer = self._body_around()
+        if outer is not None and not (isinstance(size, Extent) and self.is_made_here(size.value)):
+            forms = [None if form is None else self._outer_form(form) for form in bounds]
+            if all(f is not None or b is None for f, b in zip(forms, bounds, strict=True)):
+                first, count = outer.part_between(tuple(forms), step, size)
+                self._hold_sizes((count,))
+                return first, count
+        return super().part_between(bounds, step, size)
+
+    def extent_of(self, form: Form) -> Extent:
+        """Return the size that a number is, one of the trace around where that knows it."""
+        outer = self._body_around()
+        known = None if outer is None else self._outer_form(form)
+        if outer is None or known is None:
+            return super().extent_of(form)
+        extent = outer.extent_of(known)
+        self._hold_sizes((extent,))
+        return extent
+
+    def _body_around(self) -> BodyTrace | None:
+        return self.outer if isinstance(self.outer, BodyTrace) else None
+
+    def _outer_form(self, form: Form) -> Form | None:
+        """Return what a sum is in the trace around; None if part of it is computed here."""
+        outside = {c.value: c.tensor for c in self.closures.values()}
+        outer = self._body_around()
+        assert outer is not None
+        total: Form = (frozenset(), form[1])
+        for value, coefficient in form[0]:
+            if value not in outside:
+                return None
+            total = combined(total, outer.form_of(outside[value]), coefficient)
+        return total
 
     def demand(self, value: Value) -> Any:
         """Refuse: the body runs many times, and only then are there values."""
@@ -200,6 +248,12 @@ def _output(trace: BodyTrace, leaf: Any) -> Tensor:
     if tensor._view is not None:
         tensor._view.refresh(tensor)
     held: Tensor = strong(tensor)
+    for extent in extents_in(held.shape):
+        if trace.is_made_here(extent.value):
+            trace.refuse(
+                f"a part of shape {held.shape} is handed on, whose size differs from one iteration"
+                " to the next"
+            )
     return held
 
 

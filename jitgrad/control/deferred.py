@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jitgrad.core.extents import has_extents
 from jitgrad.core.primitive import Fill, Template
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, GraphBuilder, Node, Operand, Value
@@ -105,6 +106,9 @@ def _can_wait(node: Node) -> bool:
     """Return whether the inputs are kept for less than the output costs in each run."""
     summed = node.primitive.summed
     if summed is None or not all(isinstance(operand, Value) for operand in node.inputs):
+        return False
+    if any(has_extents(spec.shape) for spec in node.specs):
+        # The parts of two iterations differ in size and can't be stacked.
         return False
     if not summed.fits(*node.specs, **node.params):
         return False

@@ -244,7 +244,10 @@ def run_back(
     cts_stacked = [cts[loop.carried + k] for k in active.stacked]
     back = _Back(loop, states, sliced, constants, cts_stacked, slices_out, later)
     moving = [cts[k] for k in active.carries]
-    moving += [np.zeros(s.spec.shape, s.spec.dtype) for s in sums if s.running]
+    # Their shapes are asked of the arrays: a spec may hold a size that is not known.
+    shapes = [np.shape(constants[k]) for k in active.constants]
+    zeros = [np.zeros(n, s.spec.dtype) for n, s in zip(shapes, sums, strict=True)]
+    moving += [zero for zero, s in zip(zeros, sums, strict=True) if s.running]
     repeat = repeater_of(body) if len(states) else None
     if repeat is not None:
         moved = back.in_machine_code(repeat, moving, len(active.carries))
@@ -255,22 +258,27 @@ def run_back(
     found.update(zip([INDEX + k for k in active.carries], moved, strict=False))
     found.update(zip([first + k for k in active.slices], slices_out, strict=True))
     constants_from = first + loop.sliced
-    totals = _totals(sums, moved[len(active.carries) :], later)
+    totals = _totals(sums, zeros, moved[len(active.carries) :], later)
     found.update(zip([constants_from + k for k in active.constants], totals, strict=True))
     return [found[k] for k in wanted]
 
 
-def _totals(sums: Sequence[Sum], running: Sequence[Array], later: Sequence[Array]) -> list[Array]:
+def _totals(
+    sums: Sequence[Sum],
+    zeros: Sequence[Array],
+    running: Sequence[Array],
+    later: Sequence[Array],
+) -> list[Array]:
     """Return the sums over all iterations: what was added up, and what was left."""
     added, stacks = iter(running), iter(later)
     totals: list[Array] = []
-    for each in sums:
+    for each, zero in zip(sums, zeros, strict=True):
         parts = [next(added)] if each.running else []
         for node in each.later:
             assert node.primitive.summed is not None
             factors = [next(stacks) for _ in node.inputs]
             parts.append(node.primitive.summed.function(*factors, **node.params))
-        total = parts[0] if parts else np.zeros(each.spec.shape, each.spec.dtype)
+        total = parts[0] if parts else zero
         for part in parts[1:]:
             total = total + part
         totals.append(total)

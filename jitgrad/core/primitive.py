@@ -389,11 +389,12 @@ class Primitive:
         One sentence.
     grad_name : str
         What ``grad_fn`` shows, as PyTorch names it: ``"AddBackward0"``.
-    view : bool
-        Whether `eager` returns a view of its first input.
+    view : bool or callable
+        Whether `eager` returns a view of its first input; or ``view(*specs)``, where that depends
+        on the inputs.
     write_view : callable, optional
-        For a view: ``write_view(base, part, **params)`` is `base` with the elements that the view
-        shows replaced by `part`.
+        For a view: ``write_view(base, part, *inputs, **params)``, without the first input, is
+        `base` with the elements that the view shows replaced by `part`.
     impure : bool
         Whether equal calls may give different results (random numbers).
     neutral : dict
@@ -418,7 +419,7 @@ class Primitive:
     samples: SampleMaker
     doc: str
     grad_name: str
-    view: bool = False
+    view: bool | Callable[..., bool] = False
     write_view: Callable[..., Any] | None = None
     impure: bool = False
     neutral: dict[int, float] = field(default_factory=dict)

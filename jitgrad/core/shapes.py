@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from operator import index
 
 from jitgrad.core.errors import DtypeError, ShapeError
+from jitgrad.core.extents import Extent, as_size, may_be_equal
 from jitgrad.core.spec import Shape
 
 AxisLike = int | Sequence[int] | None
@@ -28,9 +30,9 @@ def broadcast_shapes(operation: str, *shapes: Shape) -> Shape:
         for axis in range(1, len(shape) + 1):
             size = shape[-axis]
             held = result[-axis]
-            if held == 1:
+            if held == 1 or (size != 1 and isinstance(held, Extent)):
                 result[-axis] = size
-            elif size not in (1, held):
+            elif size != 1 and not may_be_equal(size, held):
                 raise _no_broadcast(operation, shapes, axis, held, size)
     return tuple(result)
 
@@ -111,16 +113,28 @@ def resolve_reshape(operation: str, shape: Shape, wanted: Sequence[int]) -> Shap
     ShapeError
         If the element counts differ, or more than one size is -1.
     """
-    sizes = [index(n) for n in wanted]
-    total = 1
-    for n in shape:
-        total *= n
-    known = 1
-    for n in sizes:
-        known *= n if n != -1 else 1
+    sizes = [as_size(n) for n in wanted]
+    extents = [n for n in shape if isinstance(n, Extent)]
+    for n in [n for n in sizes if isinstance(n, Extent)]:
+        if n not in extents:
+            # That it fits is found when the graph runs.
+            return tuple(sizes)
+        extents.remove(n)
+    total = math.prod([n for n in shape if not isinstance(n, Extent)])
+    known = math.prod([n for n in sizes if n != -1 and not isinstance(n, Extent)])
     unknown = sizes.count(-1)
     if unknown > 1:
         raise ShapeError(f"{operation}: only one size may be -1, got {tuple(sizes)}")
+    if extents:
+        if not unknown:
+            return tuple(sizes)
+        if total == known and len(extents) == 1:
+            return tuple([extents[0] if n == -1 else n for n in sizes])
+        raise ShapeError(
+            f"{operation}: shape {shape} can't become {tuple(wanted)} here",
+            why="the size in the place of -1 is not known before the program runs",
+            do="say what it is",
+        )
     if unknown == 1 and known and total % known == 0:
         sizes[sizes.index(-1)] = total // known
         known = total

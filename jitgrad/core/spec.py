@@ -37,7 +37,8 @@ class Spec:
         """Number of elements."""
         size = 1
         for extent in self.shape:
-            size *= extent
+            # An extent counts as what it is as an int: very long.
+            size *= int(extent)
         return size
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jitgrad.core.dtypes import DType, python_dtype
+from jitgrad.core.extents import extents_in
 from jitgrad.core.location import Location
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Shape, Spec
@@ -108,8 +109,13 @@ class Node:
         return tuple([operand.spec for operand in self.inputs])
 
     def value_inputs(self) -> Iterable[Value]:
-        """Return the inputs that are values, not literals."""
-        return [operand for operand in self.inputs if isinstance(operand, Value)]
+        """Return the inputs that are values, not literals; sizes that parameters name included."""
+        inputs = [operand for operand in self.inputs if isinstance(operand, Value)]
+        return [*inputs, *self.sizes()]
+
+    def sizes(self) -> list[Value]:
+        """Return the values that are the extents among the parameters."""
+        return [extent.value for item in self.params.values() for extent in extents_in(item)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

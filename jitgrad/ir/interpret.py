@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.core.errors import ShapeError
+from jitgrad.core.extents import Extent, with_sizes
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
@@ -53,10 +55,29 @@ def run_nodes(nodes: Iterable[Node], environment: dict[Value, Any]) -> None:
     """Run `nodes` in order, reading values from `environment` and adding what they compute."""
     for node in nodes:
         arrays = [read_operand(operand, environment) for operand in node.inputs]
-        outputs = evaluate_primitive(node.primitive, arrays, node.params)
+        params = node.params
+        if node.sizes():
+            params = {name: with_sizes(item, environment) for name, item in params.items()}
+        outputs = evaluate_primitive(node.primitive, arrays, params)
         for value, output in zip(node.outputs, outputs, strict=True):
+            if output.shape != value.shape:
+                _check_shape(node, value, output, environment)
             # What comes of Python numbers alone stays one, as promotion depends on it.
             environment[value] = output.item() if value.spec.weak else output
+
+
+def _check_shape(node: Node, value: Value, output: Array, environment: Mapping[Value, Any]) -> None:
+    """Check sizes that could not be compared before: NumPy broadcasts where one of them is 1."""
+    for found, size in zip(output.shape, value.shape, strict=True):
+        known = environment.get(size.value) if isinstance(size, Extent) else size
+        if known is not None and known != found:
+            shapes = " and ".join(str(o.spec.shape) for o in node.inputs)
+            raise ShapeError(
+                f"{node.primitive.name}: shapes {shapes} do not fit",
+                why=f"in the result an axis has size {found} in place of {known}",
+                do="slices whose bounds depend on a loop must have equal sizes",
+                where=node.location,
+            )
 
 
 def read_operand(operand: Operand, environment: Mapping[Value, Any]) -> Any:

@@ -51,6 +51,7 @@ import jitgrad.ops.scattering
 import jitgrad.ops.selection
 import jitgrad.ops.shape
 import jitgrad.ops.slicing
+import jitgrad.ops.spans
 import jitgrad.ops.special
 import jitgrad.ops.taking
 import jitgrad.ops.trigonometric  # noqa: F401 - importing is the purpose

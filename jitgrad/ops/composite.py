@@ -20,7 +20,8 @@ from jitgrad.ops.extrema import amax_over
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.power import root_of_squares, square
 from jitgrad.ops.reduction import in_dtype, sum_over
-from jitgrad.ops.selection import select
+from jitgrad.ops.selection import maximum, select
+from jitgrad.ops.spans import known_size
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
@@ -44,11 +45,12 @@ def _floating(operation: str, x: ArrayLike, dtype: npt.DTypeLike | None = None) 
     return value
 
 
-def _count(shape: Shape, axes: tuple[int, ...]) -> int:
-    count = 1
+def _count(shape: Shape, axes: tuple[int, ...], less: float = 0) -> Any:
+    """Return how many elements are averaged over, less a number."""
+    count: Any = 1
     for axis in axes:
-        count *= shape[axis]
-    return count
+        count *= known_size(shape[axis])
+    return Count(max(count - less, 0)) if isinstance(count, int) else maximum(count - less, 0)
 
 
 # -- averages and deviations ---------------------------------------------------------------
@@ -56,7 +58,7 @@ def _count(shape: Shape, axes: tuple[int, ...]) -> int:
 
 def mean_over(value: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     """Return the mean of a floating Tensor over axes (sorted, non-negative); nan of no elements."""
-    count = Count(_count(tuple(value.shape), axes))
+    count = _count(tuple(value.shape), axes)
     return div(sum_over(value, axes=axes, keepdims=keepdims), count)
 
 
@@ -137,7 +139,7 @@ def _variance(
     axes = normalize_axes(operation, dim, value.ndim)
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    divisor = Count(max(_count(tuple(value.shape), axes) - correction, 0))
+    divisor = _count(tuple(value.shape), axes, correction)
     deviations = sub(value, mean_over(value, axes, True))
     return div(sum_over(square(deviations), axes=axes, keepdims=keepdim), divisor)
 

@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad.core.bind import box
 from jitgrad.core.dtypes import result_dtype
 from jitgrad.core.errors import ShapeError
+from jitgrad.core.extents import may_be_equal
 from jitgrad.core.primitive import Contraction, Primitive, Sample, Summed, register, transposes
 from jitgrad.core.public import public
 from jitgrad.core.shapes import broadcast_shapes, normalize_axis
@@ -31,7 +32,7 @@ def swap_last_axes(x: Any) -> Any:
 def _check_inner(operation: str, x: Shape, y: Shape) -> None:
     """Check that the last axis of `x` is as long as the one of `y` that it is summed with."""
     inner = y[-2] if len(y) > 1 else y[-1]
-    if x[-1] == inner:
+    if may_be_equal(x[-1], inner):
         return
     place = "the axis before the last" if len(y) > 1 else "the only axis"
     turned = len(y) > 1 and y[-1] == x[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from operator import index as as_integer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from jitgrad.core.dtypes import (
     scalar_dtype,
 )
 from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
+from jitgrad.core.extents import as_size
 from jitgrad.core.primitive import (
     External,
     Fill,
@@ -140,7 +140,7 @@ def shape_of_size(operation: str, size: tuple[Any, ...]) -> Shape:
     """
     sizes = size[0] if len(size) == 1 and isinstance(size[0], tuple | list) else size
     try:
-        shape = tuple([as_integer(n) for n in sizes])
+        shape = tuple([as_size(n) for n in sizes])
     except TypeError:
         raise DtypeError(
             f"{operation}: a size must be an integer", why=f"got {tuple(sizes)!r}"

@@ -1,4 +1,8 @@
-"""Takes an index apart: into the basic part, and what index arrays and masks do to the rest."""
+"""Takes an index apart: into the basic part, and what index arrays and masks do to the rest.
+
+While a body is traced, integers and bounds of slices may be traced as well; these become steps from
+the basic part to what is read of it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,13 @@ import numpy as np
 
 from jitgrad.core.bind import Boxed, active_trace, box
 from jitgrad.core.errors import IndexingError
+from jitgrad.core.extents import Extent, has_extents
 from jitgrad.core.spec import Shape
 from jitgrad.ops.shape import broadcast_to, reshape_to
 from jitgrad.ops.slicing import NEW, Entry, Index, whole_axis
+from jitgrad.ops.spans import span
+from jitgrad.ops.steps import Step
+from jitgrad.ops.taking import take
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +39,27 @@ class Advanced:
     axes: tuple[int, ...]
 
 
-def split_index(x: Any, index: Any) -> tuple[Index, Advanced | None]:
-    """Return the basic part of `index`, and what its index arrays do to that part of `x`.
+@dataclass(frozen=True, slots=True)
+class Split:
+    """An index that was taken apart.
+
+    Parameters
+    ----------
+    basic : Index
+        What is picked at first.
+    steps : tuple of Step
+        What is read of it where integers or bounds of slices are traced.
+    advanced : Advanced or None
+        What index arrays read of that.
+    """
+
+    basic: Index
+    steps: tuple[Step, ...] = ()
+    advanced: Advanced | None = None
+
+
+def split_index(x: Any, index: Any) -> Split:
+    """Return the basic part of `index`, and what the rest of it does to that part of `x`.
 
     Raises
     ------
@@ -40,13 +67,13 @@ def split_index(x: Any, index: Any) -> tuple[Index, Advanced | None]:
         If there are too many indices, one is out of range, or of a type that can't be an index.
     """
     shape = tuple(x.shape)
-    if type(index) is int and shape:
-        return (_at(index, 0, shape[0]), *map(whole_axis, shape[1:])), None
+    if type(index) is int and shape and type(shape[0]) is int:
+        return Split((_at(index, 0, shape[0]), *map(whole_axis, shape[1:])))
     items = [_classify(item) for item in (index if isinstance(index, tuple) else (index,))]
     items = _expand_ellipsis(items, shape)
-    if any(isinstance(item, np.ndarray | Boxed) for item in items):
-        return _split_advanced(items, shape)
-    return _basic(items, shape), None
+    if any(isinstance(item, np.ndarray | Boxed | _Bounds) for item in items):
+        return _split_traced(items, shape)
+    return Split(_basic(items, shape))
 
 
 def _classify(item: Any) -> Any:
@@ -54,8 +81,12 @@ def _classify(item: Any) -> Any:
 
     Masks become arrays: the shape of what they pick depends on their values.
     """
-    if item is None or item is Ellipsis or isinstance(item, slice) or type(item) is int:
+    if isinstance(item, slice):
+        return _classify_slice(item)
+    if item is None or item is Ellipsis or type(item) is int:
         return item
+    if isinstance(item, Extent):
+        return item.length
     if isinstance(item, bool | np.bool_):
         return np.asarray(item)
     if isinstance(item, int | np.integer):
@@ -80,6 +111,41 @@ def _classify_tensor(item: Any) -> Any:
         # The value of a traced index is asked for here.
         return int(item)
     return item if trace is not None else item.numpy()
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """A slice with a traced bound, or of an axis whose size is not known.
+
+    Parameters
+    ----------
+    start, stop : Tensor, int or None
+        The bounds.
+    step : int
+        The step.
+    """
+
+    start: Any
+    stop: Any
+    step: int
+
+
+def _classify_slice(item: slice) -> Any:
+    trace = active_trace()
+    bounds = [b.length if isinstance(b, Extent) else b for b in (item.start, item.stop)]
+    if trace is None or trace.has_values or not any(isinstance(b, Boxed) for b in bounds):
+        return item
+    for bound in bounds:
+        if isinstance(bound, Boxed) and (bound.dtype.kind not in "iu" or bound.shape):  # type: ignore[attr-defined]
+            raise IndexingError(
+                f"index: a Tensor {bound.spec} can't bound a slice",  # type: ignore[attr-defined]
+                why="the bounds of a slice must be integers",
+            )
+    step = 1 if item.step is None else as_integer(item.step)
+    if not step:
+        raise IndexingError("index: the step of a slice is 0")
+    start, stop = [b if b is None or isinstance(b, Boxed) else as_integer(b) for b in bounds]
+    return _Bounds(start, stop, step)
 
 
 def _array_of(item: Any) -> Any:
@@ -128,7 +194,24 @@ def _expand_ellipsis(items: list[Any], shape: Shape) -> list[Any]:
     if len(places) > 1:
         raise IndexingError("index: there is more than one Ellipsis")
     place = places[0] if places else len(items)
-    return [*items[:place], *[slice(None)] * missing, *items[place + 1 :]]
+    items = [*items[:place], *[slice(None)] * missing, *items[place + 1 :]]
+    return _on_extents(items, shape) if has_extents(shape) else items
+
+
+def _on_extents(items: list[Any], shape: Shape) -> list[Any]:
+    """Return `items` with what depends on a size that is not known as something traced."""
+    found = []
+    axis = 0
+    for item in items:
+        size = shape[axis] if axis < len(shape) else 0
+        if isinstance(size, Extent):
+            if type(item) is int:
+                item = np.asarray(item) if item >= 0 else size.length + item
+            elif isinstance(item, slice) and item != slice(None):
+                item = _Bounds(item.start, item.stop, 1 if item.step is None else item.step)
+        found.append(item)
+        axis += _consumed(item)
+    return found
 
 
 def _basic(items: list[Any], shape: Shape) -> Index:
@@ -172,11 +255,13 @@ def _range(item: slice, size: int) -> Entry:
     return ("range", start, step, count) if count else ("range", 0, 1, 0)
 
 
-def _split_advanced(items: list[Any], shape: Shape) -> tuple[Index, Advanced]:
-    """Return the basic part, in which indexed axes are whole, and the index arrays.
+def _split_traced(items: list[Any], shape: Shape) -> Split:
+    """Return the basic part, in which indexed axes are whole, and what comes after it.
 
     As in NumPy an integer beside an index array is an index array itself.
     """
+    has_arrays = any(isinstance(item, np.ndarray | Boxed) for item in items)
+    spans: list[tuple[int, _Bounds, int]] = []
     entries: list[Entry] = []
     arrays: list[Any] = []
     axes: list[int] = []
@@ -198,6 +283,14 @@ def _split_advanced(items: list[Any], shape: Shape) -> tuple[Index, Advanced]:
             entries.append(_range(item, shape[axis]))
             axis += 1
             place += 1
+        elif isinstance(item, _Bounds):
+            entries.append(whole_axis(shape[axis]))
+            spans.append((place, item, shape[axis]))
+            axis += 1
+            place += 1
+        elif type(item) is int and not has_arrays:
+            entries.append(_at(item, axis, shape[axis]))
+            axis += 1
         elif isinstance(item, np.ndarray) and item.dtype.kind == "b":
             if not item.ndim:
                 indexed(np.zeros(int(item), np.int64), NEW)
@@ -211,7 +304,26 @@ def _split_advanced(items: list[Any], shape: Shape) -> tuple[Index, Advanced]:
                 item = np.asarray(_at(item, axis, shape[axis])[1])
             indexed(item, whole_axis(shape[axis]))
             axis += 1
-    return tuple(entries), Advanced(stack_indices(arrays), tuple(axes))
+    if not arrays:
+        return Split(tuple(entries), _spans(spans, ()))
+    advanced = Advanced(stack_indices(arrays), tuple(axes))
+    if advanced.indices.ndim > 1:
+        return Split(tuple(entries), _spans(spans, ()), advanced)
+    # Nothing but integers: the part that they leave comes first, it is the smaller one.
+    element = Step(take, (advanced.indices,), {"axes": advanced.axes})
+    return Split(tuple(entries), (element, *_spans(spans, advanced.axes)))
+
+
+def _spans(spans: list[tuple[int, _Bounds, int]], taken: tuple[int, ...]) -> tuple[Step, ...]:
+    """Return the steps of slices along axes of a part of which the axes `taken` are gone."""
+    trace: Any = active_trace()
+    steps = []
+    for place, bounds, size in spans:
+        axis = place - sum(other < place for other in taken)
+        start, count = trace.part(bounds.start, bounds.stop, bounds.step, size)
+        params = {"axis": axis, "step": bounds.step, "size": count}
+        steps.append(Step(span, (start,), params))
+    return tuple(steps)
 
 
 def _check_mask(mask: Any, axis: int, shape: Shape) -> None:

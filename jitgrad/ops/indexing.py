@@ -13,15 +13,17 @@ import numpy as np
 
 from jitgrad.core.bind import box
 from jitgrad.core.errors import IndexingError, ShapeError
+from jitgrad.core.extents import may_be_equal
 from jitgrad.core.public import public
 from jitgrad.core.shapes import broadcast_shapes, normalize_axis
 from jitgrad.core.spec import Shape
 from jitgrad.ops.arithmetic import add, mul
 from jitgrad.ops.cast import convert
-from jitgrad.ops.index_forms import Advanced, split_index, stack_indices
+from jitgrad.ops.index_forms import Split, split_index, stack_indices
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import broadcast_to, reshape_to
 from jitgrad.ops.slicing import Index, pick, slice_primitive, slice_update, whole_index
+from jitgrad.ops.steps import write_part
 from jitgrad.ops.taking import (
     check_gather,
     gather_primitive,
@@ -38,11 +40,16 @@ if TYPE_CHECKING:
 
 def get_item(x: Any, index: Any) -> Any:
     """Return ``x[index]``, as NumPy defines it; a view where the index is basic."""
-    basic, advanced = split_index(x, index)
-    if advanced is None:
-        part = slice_primitive(x, index=basic)
+    split = split_index(x, index)
+    if split.advanced is None and not split.steps:
+        part = slice_primitive(x, index=split.basic)
         return shown_as("SelectBackward0", part) if type(index) is int else part
-    return take(pick(x, basic), advanced.indices, axes=advanced.axes)
+    part = pick(x, split.basic)
+    for step in split.steps:
+        part = step.read(part)
+    if split.advanced is None:
+        return part
+    return take(part, split.advanced.indices, axes=split.advanced.axes)
 
 
 def basic_item(x: Any, basic: Index) -> Any:
@@ -56,20 +63,20 @@ def index_put(x: Any, index: Any, value: Any, accumulate: bool = False) -> Any:
     Where an element is named several times the last value stays, and the gradient is that one's;
     with `accumulate` all are added.
     """
-    basic, advanced = split_index(x, index)
-    return put_split(x, basic, advanced, value, accumulate)
+    return put_split(x, split_index(x, index), value, accumulate)
 
 
-def put_split(
-    x: Any, basic: Index, advanced: Advanced | None, value: Any, accumulate: bool = False
-) -> Any:
+def put_split(x: Any, split: Split, value: Any, accumulate: bool = False) -> Any:
     """Carry out `index_put` for an index that `split_index` has taken apart."""
-    part = pick(x, basic)
-    if advanced is None:
+    whole = pick(x, split.basic)
+    part = whole
+    for step in split.steps:
+        part = step.read(part)
+    if split.advanced is None:
         new = fit_value(value, tuple(part.shape), x.dtype)
         new = add(part, new) if accumulate else new
     else:
-        indices, axes = advanced.indices, advanced.axes
+        indices, axes = split.advanced.indices, split.advanced.axes
         taken = taken_shape(tuple(part.shape), tuple(indices.shape), axes)
         new = fit_value(value, taken, x.dtype)
         if accumulate:
@@ -77,7 +84,8 @@ def put_split(
             new = add(part, added)
         else:
             new = put(part, indices, new, axes=axes)
-    return new if part is x else slice_update(x, new, index=basic)
+    new = write_part(whole, split.steps, new)
+    return new if whole is x else slice_update(x, new, index=split.basic)
 
 
 def fit_value(value: Any, shape: Shape, dtype: Any) -> Any:
@@ -93,7 +101,8 @@ def fit_value(value: Any, shape: Shape, dtype: Any) -> Any:
     while len(have) > len(shape) and have[0] == 1:
         have = have[1:]
     fits = len(have) <= len(shape) and all(
-        n in (1, want) for n, want in zip(reversed(have), reversed(shape), strict=False)
+        n == 1 or may_be_equal(n, want)
+        for n, want in zip(reversed(have), reversed(shape), strict=False)
     )
     if not fits:
         raise ShapeError(

@@ -493,5 +493,5 @@ def select(x: ArrayLike, dim: int, index: int) -> Tensor:
     """
     value = box(x)
     axis, _ = _cut_axis("select", value, dim)
-    basic, _ = split_index(value, (*[slice(None)] * axis, as_integer(index)))
+    basic = split_index(value, (*[slice(None)] * axis, as_integer(index))).basic
     return shown_as("SelectBackward0", slice_primitive(value, index=basic))

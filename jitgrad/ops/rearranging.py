@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from operator import index as as_integer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jitgrad.core.bind import box
 from jitgrad.core.errors import DtypeError, ShapeError
+from jitgrad.core.extents import as_size
 from jitgrad.core.public import public, tensor_property
 from jitgrad.core.shapes import (
     AxisLike,
@@ -35,7 +35,7 @@ def _sizes(operation: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """Return the integers of ``f(2, 3)`` or ``f((2, 3))``."""
     given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
     try:
-        return tuple([as_integer(n) for n in given])
+        return tuple([as_size(n) for n in given])
     except TypeError:
         raise DtypeError(
             f"{operation}: sizes and axes are integers", why=f"got {given!r}"

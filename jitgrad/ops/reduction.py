@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from jitgrad.core.bind import box
-from jitgrad.core.dtypes import as_dtype, bool_
+from jitgrad.core.dtypes import as_dtype, bool_, int64
+from jitgrad.core.extents import has_extents
 from jitgrad.core.primitive import Accumulation, Sample, none, transposes, vjps
 from jitgrad.core.public import public
 from jitgrad.core.shapes import AxisLike, normalize_axes
 from jitgrad.core.spec import Spec
 from jitgrad.ops.cast import convert
+from jitgrad.ops.creation import arange_primitive
 from jitgrad.ops.families import integers_to_int64, reduction, reduction_samples
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import broadcast_to, permute_axes, reshape_to
@@ -130,6 +132,8 @@ def _product_vjp(ct: Any, x: Any, x_spec: Spec, axes: tuple[int, ...], keepdims:
     """
     from jitgrad.ops.joining import cat
 
+    if has_extents(x_spec.shape):
+        return _product_vjp_of_unknown_size(ct, x, x_spec, axes, keepdims)
     kept = tuple(a for a in range(x_spec.ndim) if a not in axes)
     order = (*kept, *axes)
     count = 1
@@ -154,6 +158,25 @@ def _product_vjp(ct: Any, x: Any, x_spec: Spec, axes: tuple[int, ...], keepdims:
         outside = cat([*parts, outside[:, half:]] if odd.shape[1] else parts, 1)
     back = tuple(order.index(a) for a in range(x_spec.ndim))
     return permute_axes(reshape_to(outside, moved_shape), back)
+
+
+def _product_vjp_of_unknown_size(
+    ct: Any, x: Any, x_spec: Spec, axes: tuple[int, ...], keepdims: bool
+) -> Any:
+    """Return the same without halves: for each element the product over a copy with a 1 there."""
+    from jitgrad.ops.selection import select
+
+    (axis,) = axes
+    size, ndim = x_spec.shape[axis], x_spec.ndim
+    order = (*(a for a in range(ndim) if a != axis), axis)
+    moved = permute_axes(x, order)
+    outer = tuple([x_spec.shape[a] for a in order[:-1]])
+    places = arange_primitive(start=0, step=1, count=size, dtype=int64)
+    here = reshape_to(places, (size, 1)) == places
+    copies = select(here, 1.0, reshape_to(moved, (*outer, 1, size)))
+    others = prod_over(copies, axes=(ndim,), keepdims=False)
+    moved_back = permute_axes(others, tuple([order.index(a) for a in range(ndim)]))
+    return spread(ct, x_spec, axes, keepdims) * moved_back
 
 
 prod_over = reduction(
@@ -196,6 +219,10 @@ def prod(
     """
     value = in_dtype(x, dtype)
     axes = normalize_axes("prod", dim, value.ndim)
+    if has_extents(value.shape):
+        for axis in axes[1:][::-1]:
+            value = prod_over(value, axes=(axis,), keepdims=keepdim)
+        axes = axes[:1]
     result: Tensor = prod_over(value, axes=axes, keepdims=keepdim)
     return result if dim is None else shown_as("ProdBackward1", result)
 

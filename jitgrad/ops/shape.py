@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.core.affine import Affine
 from jitgrad.core.errors import ShapeError
+from jitgrad.core.extents import may_be_equal
 from jitgrad.core.primitive import (
     Alias,
     IndexMap,
@@ -37,7 +38,8 @@ def broadcast_target(shape: Shape, wanted: Shape, operation: str = "broadcast_to
         shape[a - added] if n == -1 and a >= added else n for a, n in enumerate(wanted)
     )
     fits = added >= 0 and all(
-        have in (1, want) for have, want in zip(shape, resolved[added:], strict=True)
+        have == 1 or may_be_equal(have, want)
+        for have, want in zip(shape, resolved[added:], strict=True)
     )
     if not fits or any(n < 0 for n in resolved):
         raise ShapeError(

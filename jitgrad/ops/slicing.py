@@ -19,6 +19,7 @@ import numpy as np
 
 from jitgrad.core.affine import Affine
 from jitgrad.core.errors import ShapeError
+from jitgrad.core.extents import may_be_same
 from jitgrad.core.primitive import (
     IndexMap,
     Piece,
@@ -119,7 +120,7 @@ def _slice_update_eager(base: Any, part: Any, index: Index) -> Any:
 
 def _check_part(operation: str, part: Spec, index: Index) -> None:
     expected = picked_shape(index)
-    if part.shape != expected:
+    if not may_be_same(part.shape, expected):
         raise ShapeError(
             f"{operation}: a part of shape {part.shape} does not fit",
             why=f"the index picks a part of shape {expected}",

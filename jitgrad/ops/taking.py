@@ -13,6 +13,7 @@ import numpy as np
 
 from jitgrad.core.affine import Affine
 from jitgrad.core.errors import IndexingError, ShapeError
+from jitgrad.core.extents import may_be_same
 from jitgrad.core.primitive import Indexed, Primitive, Sample, Summed, register, transposes, vjps
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.creation import full_primitive
@@ -161,7 +162,7 @@ def _take_transpose_infer(ct: Spec, indices: Spec, shape: Shape, axes: Axes) -> 
 
 def _put_infer(x: Spec, indices: Spec, value: Spec, axes: Axes) -> Spec:
     expected = taken_shape(x.shape, indices.shape, axes)
-    if value.shape != expected:
+    if not may_be_same(value.shape, expected):
         raise ShapeError(
             f"x[...] = v: a value of shape {value.shape} does not fit",
             why=f"the indexed part has shape {expected}",
@@ -221,6 +222,9 @@ take: Primitive = register(
         samples=_case_samples("take"),
         doc="The elements of the input that index arrays name.",
         grad_name="IndexBackward0",
+        # As integers would be; of arrays of indices NumPy copies.
+        view=lambda x, indices: indices.ndim == 1,
+        write_view=lambda base, part, indices, axes: put(base, indices, part, axes=axes),
     )
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.bodies import Repeater, Runner, set_runners
+from jitgrad.core.extents import has_extents
 from jitgrad.core.primitive import External
 from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Value
 from jitgrad.ir.interpret import interpret
@@ -44,6 +45,8 @@ def _runner(body: SubGraph) -> Runner:
 def _compiled(body: SubGraph) -> Runner:
     """Return a function of arrays that runs the body's program."""
     graph = simplify(body.graph, differentiated=False)
+    if _is_sized_late(graph):
+        return _on_interpreter(graph)
     computed, place = _computed(graph)
     inner = Graph(graph.inputs, graph.nodes, computed)
     program = _program(inner, body.name)
@@ -53,6 +56,12 @@ def _compiled(body: SubGraph) -> Runner:
     if place == list(range(len(computed))):
         return quick
     return _handing_on(quick, place)
+
+
+def _is_sized_late(graph: Graph) -> bool:
+    """Return whether sizes are known only when the graph runs: no kernels are made of it."""
+    values = [*graph.inputs, *(v for node in graph.nodes for v in node.outputs)]
+    return any(has_extents(value.shape) for value in values)
 
 
 def _program(graph: Graph, name: str) -> Program:
@@ -68,6 +77,8 @@ def _repeater(body: SubGraph) -> Repeater | None:
 def _repeated(body: SubGraph) -> Repeater | None:
     """Return what repeats the body's program, which writes all outputs to memory."""
     graph = simplify(body.graph, differentiated=False)
+    if _is_sized_late(graph):
+        return None
     if any(isinstance(node.primitive.lowering, External) for node in graph.nodes):
         return None
     return repeater_of(_program(_with_copies(graph), body.name))

@@ -119,7 +119,7 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
 
 def _check_view(operation: str, view: View, new: Tensor) -> None:
     _refuse_reshaped(view)
-    if any(primitive.write_view is None for primitive, _ in view.steps):
+    if any(step.primitive.write_view is None for step in view.steps):
         raise GradientError(
             f"{operation}: this view can't be changed in place",
             why="several of its elements are the same element of the Tensor it shows",
@@ -136,14 +136,14 @@ def _check_view(operation: str, view: View, new: Tensor) -> None:
 def _refuse_reshaped(view: View) -> None:
     """End a trace that changes what was reshaped."""
     trace = active_trace()
-    if trace is not None and any(isinstance(p.lowering, Alias) for p, _ in view.steps):
+    if trace is not None and any(isinstance(step.primitive.lowering, Alias) for step in view.steps):
         # Whether a reshape shares memory depends on strides, which a trace does not know.
         trace.refuse("it changes a reshaped Tensor in place")
 
 
 def _is_detached(view: View | None) -> bool:
     """Return whether no gradient passes from the view to its base: it came from `detach`."""
-    return view is not None and any(not primitive.differentiable for primitive, _ in view.steps)
+    return view is not None and any(not step.primitive.differentiable for step in view.steps)
 
 
 def _adopt(base: Tensor, view: View, part: Tensor) -> None:
@@ -189,9 +189,9 @@ def set_item(tensor: Tensor, index: Any, value: ArrayLike) -> None:
 
     _check_writable("x[...] = v", tensor)
     new = box_tensor(value)
-    basic, advanced = split_index(tensor, index)
-    if advanced is None:
-        part = basic_item(tensor, basic)
+    split = split_index(tensor, index)
+    if split.advanced is None and not split.steps:
+        part = basic_item(tensor, split.basic)
         fitted = fit_value(new, tuple(part.shape), tensor.dtype)
         if fitted is new and active_trace() is not None:
             # In a trace what is the same value is the same memory.
@@ -200,10 +200,10 @@ def set_item(tensor: Tensor, index: Any, value: ArrayLike) -> None:
         if part.numel():
             assign("x[...] = v", part, fitted)
         return
-    if _is_plain(tensor) and _is_plain(new):
-        _write_plain(tensor, basic, advanced, new)
+    if split.advanced is not None and _is_plain(tensor) and _is_plain(new):
+        _write_plain(tensor, split.basic, split.advanced, new)
         return
-    assign("x[...] = v", tensor, put_split(tensor, basic, advanced, new))
+    assign("x[...] = v", tensor, put_split(tensor, split, new))
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -32,7 +32,7 @@ from jitgrad.tensor.tape import (
     record,
 )
 from jitgrad.tensor.values import as_float, format_tensor, only_element
-from jitgrad.tensor.views import View
+from jitgrad.tensor.views import View, attach_view
 
 Array = np.ndarray[Any, Any]
 ArrayLike = Union["Tensor", npt.ArrayLike]
@@ -127,7 +127,7 @@ class Tensor(Operators):
             results = trace.evaluate(primitive, tuple(raws), params)
         outputs = list(map(make_tensor, results))
         if primitive.view:
-            _attach_view(primitive, params, boxed[0], outputs[0])
+            attach_view(primitive, params, boxed, outputs[0])
         if requires and modes.grad and primitive.differentiable:
             record(primitive, params, boxed, outputs)
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
@@ -574,24 +574,6 @@ def raise_leaked(tensor: Tensor) -> None:
         why="it was made while a compiled function was being traced, and kept after the trace",
         do="return it from the function instead of storing it elsewhere",
     )
-
-
-def _attach_view(
-    primitive: Primitive, params: dict[str, Any], base: Tensor, output: Tensor
-) -> None:
-    if _shows(output._raw, base._raw):
-        output._view = View.of(base, primitive, params)
-        output._storage = base._storage
-
-
-def _shows(part: Any, whole: Any) -> bool:
-    """Return whether a view's value shares memory with that of its base."""
-    if isinstance(part, Value) or part is whole:
-        return True
-    owner = part.base
-    if owner is None:
-        return False
-    return owner is whole or owner is whole.base or np.may_share_memory(whole, part)
 
 
 PrimitiveNode.make_tensor = staticmethod(connected_tensor)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jitgrad.core.primitive import Primitive
 from jitgrad.ir.graph import Value
+from jitgrad.ops.steps import Step, write_part
 from jitgrad.tensor.modes import enable_grad, modes, no_grad
 
 if TYPE_CHECKING:
@@ -21,8 +25,8 @@ class View:
     ----------
     base : Tensor
         The Tensor at the root, which is no view.
-    steps : tuple of (Primitive, dict)
-        The operations, with their parameters, that lead from `base` to the view.
+    steps : tuple of Step
+        What leads from `base` to the view.
     version : int
         State of `base` that the view's history was made for.
     recorded : bool
@@ -30,14 +34,13 @@ class View:
     """
 
     base: Tensor
-    steps: tuple[tuple[Primitive, dict[str, Any]], ...]
+    steps: tuple[Step, ...]
     version: int
     recorded: bool
 
     @staticmethod
-    def of(base: Tensor, primitive: Primitive, params: dict[str, Any]) -> View:
+    def of(base: Tensor, step: Step) -> View:
         """Return the view of `base`, which may be one itself, through one more operation."""
-        step = (primitive, params)
         if base._view is None:
             return View(base, (step,), base._storage.version, modes.grad)
         outer = base._view
@@ -52,8 +55,8 @@ class View:
         self.version = current
         part = self.base
         with enable_grad() if self.recorded else no_grad():
-            for primitive, params in self.steps:
-                part = primitive(part, **params)
+            for step in self.steps:
+                part = step.read(part)
         if isinstance(part._raw, Value):
             tensor._raw = part._raw
         tensor._requires_grad = part._requires_grad
@@ -61,16 +64,26 @@ class View:
 
     def write(self, part: Tensor) -> Tensor:
         """Return the base with the elements that the view shows replaced by `part`."""
-        return _write(self.base, self.steps, part)
+        return write_part(self.base, self.steps, part)
 
 
-def _write(
-    base: Tensor, steps: tuple[tuple[Primitive, dict[str, Any]], ...], part: Tensor
-) -> Tensor:
-    if not steps:
-        return part
-    (primitive, params), rest = steps[0], steps[1:]
-    inner = _write(primitive(base, **params), rest, part) if rest else part
-    assert primitive.write_view is not None
-    result: Tensor = primitive.write_view(base, inner, **params)
-    return result
+def attach_view(
+    primitive: Primitive, params: dict[str, Any], inputs: Sequence[Any], output: Tensor
+) -> None:
+    """Let the output of an operation be a view of its first input, if it shares its memory."""
+    base, *others = inputs
+    if not _shows(output._raw, base._raw):
+        return
+    if isinstance(primitive.view, bool) or primitive.view(*[x.spec for x in inputs]):
+        output._view = View.of(base, Step(primitive, tuple(others), params))
+        output._storage = base._storage
+
+
+def _shows(part: Any, whole: Any) -> bool:
+    """Return whether a view's value shares memory with that of its base."""
+    if isinstance(part, Value) or part is whole:
+        return True
+    owner = part.base
+    if owner is None:
+        return False
+    return owner is whole or owner is whole.base or np.may_share_memory(whole, part)

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from jitgrad.core.extents import Extent
 from jitgrad.core.location import Location, location_of, user_frame
 from jitgrad.core.primitive import Primitive
 from jitgrad.ir.graph import Node, Value
+from jitgrad.ops.arithmetic import add, mul
 from jitgrad.ops.cast import cast
+from jitgrad.ops.spans import clipped, new_extent
 from jitgrad.tensor.tape import TapeNode
 from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.trace.number_forms import Form, form_of
 from jitgrad.trace.recorder import Recorder, operand_of
 from jitgrad.trace.stand_ins import strong
 
@@ -23,8 +27,10 @@ class UserCodeRecorder(Recorder):
         super().__init__(nodes)
         self._locations: dict[int, Location | None] = {}
         self._going_back: TapeNode | None = None
-        self._made: set[Value] = set()
+        self._makers: dict[Value, Node] = {}
         self._made_up_to = 0
+        self._parts: dict[Any, tuple[Any, Extent]] = {}
+        self._extents: dict[Form, Extent] = {}
         # Whether an operator on Python numbers is being recorded, which gives a number again.
         self.among_numbers = False
 
@@ -56,12 +62,67 @@ class UserCodeRecorder(Recorder):
 
     def is_made_here(self, value: Value) -> bool:
         """Return whether a node of this trace computes `value`."""
-        # A set of what all nodes compute is kept up to date.
-        made = self._made
+        return value in self._makers_so_far()
+
+    def _makers_so_far(self) -> dict[Value, Node]:
+        """Return the node that computes each value."""
         for node in self.builder.nodes[self._made_up_to :]:
-            made.update(node.outputs)
+            self._makers.update(dict.fromkeys(node.outputs, node))
         self._made_up_to = len(self.builder.nodes)
-        return value in made
+        return self._makers
+
+    # -- sizes that are not known ---------------------------------------------------------
+
+    def part(self, start: Any, stop: Any, step: int, size: int) -> tuple[Any, Extent]:
+        """Return where a slice with traced bounds begins, and how many elements it has.
+
+        Slices with equal bounds have as many elements on axes of equal size, and their sizes are
+        the same `Extent`.
+
+        Parameters
+        ----------
+        start, stop : Tensor, int or None
+            The bounds.
+        step : int
+            Not 0.
+        size : int
+            Of the axis.
+        """
+        bounds = tuple([None if b is None else self.form_of(b) for b in (start, stop)])
+        return self.part_between(bounds, step, size)
+
+    def part_between(self, bounds: Any, step: int, size: int) -> tuple[Any, Extent]:
+        """Return the same where the bounds are sums; see `form_of`."""
+        key = (bounds, step, size)
+        if key not in self._parts:
+            given = [None if form is None else self._number_of(form) for form in bounds]
+            first, count = clipped((given[0], given[1]), step, size)
+            self._parts[key] = (first, self.extent_of(self.form_of(count)))
+        return self._parts[key]
+
+    def extent_of(self, form: Form) -> Extent:
+        """Return the size that a number is."""
+        found = self._extents.get(form)
+        if found is None:
+            found = new_extent(self._number_of(form))
+            self._extents[form] = self._extents[self.form_of(found.length)] = found
+        return found
+
+    def form_of(self, number: Any) -> Form:
+        """Return a whole number as a sum of values that are no sums themselves."""
+        operand = operand_of(number._raw if isinstance(number, Tensor) else number)
+        return form_of(operand, self._makers_so_far())
+
+    def _number_of(self, form: Form) -> Any:
+        terms, total = form
+        if len(terms) == 1 and not total:
+            ((value, coefficient),) = terms
+            if coefficient == 1:
+                return make_tensor(value)
+        result: Any = total
+        for value, coefficient in terms:
+            result = add(mul(make_tensor(value), coefficient), result)
+        return result
 
 
 def _name_values(frame: FrameType) -> None:
