@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import index
 from typing import Any
 
+from jitgrad.core.errors import TraceError
+
 # No array is that long, so that no extent equals the size of one.
 _FIRST = 1 << 40
 _numbers = itertools.count()
@@ -74,6 +76,23 @@ def as_size(number: Any) -> int:
         If it is no integer.
     """
     return number if isinstance(number, Extent) else index(number)
+
+
+def known_length(size: int) -> int:
+    """Return a size as Python's ``len`` takes it.
+
+    Raises
+    ------
+    TraceError
+        If it is not known.
+    """
+    if isinstance(size, Extent):
+        raise TraceError(
+            "len: how long this part is differs from one iteration to the next",
+            why="Python's len gives nothing but a number, and while a body is traced there is none",
+            do="use x.shape[0], which is traced",
+        )
+    return size
 
 
 def may_be_equal(size: int, other: int) -> bool:

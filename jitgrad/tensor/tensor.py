@@ -12,6 +12,7 @@ import numpy.typing as npt
 from jitgrad.core.bind import active_trace, set_owner
 from jitgrad.core.dtypes import DType, bool_, is_floating
 from jitgrad.core.errors import DtypeError, GradientError, JitgradWarning
+from jitgrad.core.extents import known_length
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Count, Shape, Spec
 from jitgrad.ir.graph import Value
@@ -480,7 +481,7 @@ class Tensor(Operators):
     def __len__(self) -> int:
         if not self.shape:
             raise DtypeError("len: a 0-d Tensor has no length")
-        return self.shape[0]
+        return known_length(self._raw.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:

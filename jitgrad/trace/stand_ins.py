@@ -8,6 +8,7 @@ jitgrad's functions make of them is a Tensor, as it is outside of a trace.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 import warnings
@@ -18,12 +19,13 @@ import numpy as np
 
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import DType, get_default_dtype, is_supported
+from jitgrad.core.extents import Extent
 from jitgrad.core.tree import flatten, map_tree
 from jitgrad.ops.cast import cast, convert
 from jitgrad.ops.creation import clone
 from jitgrad.ops.numpy_protocol import apply_function, apply_ufunc
 from jitgrad.tensor.inplace import assign
-from jitgrad.tensor.tensor import Tensor
+from jitgrad.tensor.tensor import Tensor, make_tensor
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _DEMO = _PACKAGE + "demo" + os.sep
@@ -358,6 +360,16 @@ def _fill(x: Any, value: Any) -> None:
     x[...] = value
 
 
+def _numbers_of_shape(x: Any) -> tuple[Any, ...]:
+    """Return a shape with what can be computed with in place of sizes that are not known."""
+    shape = x._raw.shape
+    return tuple([_number_of(n) if isinstance(n, Extent) else n for n in shape])
+
+
+def _number_of(extent: Extent) -> Any:
+    return stand_in(make_tensor(extent.value), NumberStandIn)
+
+
 def _unknown_attribute(name: str) -> Callable[..., Any]:
     def read(x: Any) -> Any:
         _refuse(f"it uses {name} of an array")
@@ -457,7 +469,8 @@ def install_operators() -> None:
         setattr(ArrayStandIn, name, _array_method(name, function))
     attributes: dict[str, Callable[[Any], Any]] = {
         "T": np.transpose,
-        "size": lambda x: x.numel(),
+        "shape": _numbers_of_shape,
+        "size": lambda x: math.prod(_numbers_of_shape(x)),
         "itemsize": lambda x: x.dtype.itemsize,
         "nbytes": lambda x: x.numel() * x.dtype.itemsize,
         "real": lambda x: x,

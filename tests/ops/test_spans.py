@@ -218,3 +218,22 @@ def test_compiled_parts_are_those_of_plain_python() -> None:
     expected, expected_gradient = plain(jitgrad.tensor(A), jitgrad.tensor(X))
     assert_close(value, expected)
     assert_close(gradient, expected_gradient)
+
+
+def test_the_length_of_a_part_of_an_array_is_a_number_to_compute_with() -> None:
+    @jitgrad.compile
+    def program(a: Array) -> Any:
+        def body(i: Any, total: Any) -> Any:
+            part = a[i, : i + 1]
+            n = part.shape[0]
+            return total + part.sum() / n + (a[:i, 1:].size + 1) % 7
+
+        return jitgrad.fori_loop(0, 6, body, np.zeros(()))
+
+    expected = sum(A[i, : i + 1].sum() / (i + 1) + (5 * i + 1) % 7 for i in range(6))
+    assert_close(program(A), np.asarray(expected))
+
+
+def test_len_of_a_part_says_what_to_do() -> None:
+    with pytest.raises(jitgrad.TraceError, match=r"use x.shape\[0\]"):
+        summed(lambda i, a, x: len(x[:i]))(jitgrad.tensor(A), jitgrad.tensor(X))
