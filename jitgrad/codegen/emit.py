@@ -63,6 +63,7 @@ class KernelEmitter:
         self.schedule = schedule
         self.storage = storage
         self.names = names
+        self.used_names = set(names.values())
         self.writer = Writer()
         self.sizes: list[int] = []
         # Python numbers given as arguments, which are no arrays.
@@ -518,7 +519,7 @@ class KernelEmitter:
 
     def unused_name(self, stem: str) -> str:
         """Return a name that no value has."""
-        while stem in self.names.values():
+        while stem in self.used_names:
             stem += "_"
         return stem
 

@@ -331,12 +331,15 @@ class Loop:
         How many iterations a strip has; 0 if this is not a loop over strips.
     inside : Loop, optional
         For a loop over the iterations of a strip, the loop over strips.
+    statements : int
+        How many statements have it as their innermost loop.
     """
 
     extent: Extent
     body: list[Item] = field(default_factory=list)
     strip: int = 0
     inside: Loop | None = None
+    statements: int = 0
 
 
 def counting(loops: tuple[Loop, ...]) -> tuple[Loop, ...]:

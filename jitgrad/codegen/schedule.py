@@ -29,6 +29,9 @@ from jitgrad.ir.graph import Value
 
 # How many of the latest items of a body are looked at for loops to share; keeps scheduling linear.
 _WINDOW = 48
+# Statements in one innermost loop: with more, what it computes does not fit in registers, and LLVM
+# takes a time that grows with the square of their number.
+_MOST_IN_LOOP = 400
 
 Placed = Statement | MatrixProduct
 
@@ -134,6 +137,8 @@ class _Scheduler:
         if isinstance(statement, Statement) and statement.reduced:
             self.insert_start(statement, loops, min(statement.reduced))
         self.result.loops_of[out] = definition
+        if loops:
+            loops[-1].statements += 1
         for depth, loop in enumerate(around):
             self.hold(around[depth - 1] if depth else None, out, loop)
         self.hold(around[-1] if around else None, out, item)
@@ -236,6 +241,8 @@ class _Scheduler:
         """Return whether `loop` can be the statement's loop number ``len(loops)``."""
         number = len(loops)
         if loop.extent.root() is not statement.axes[number].root():
+            return False
+        if number == len(statement.axes) - 1 and loop.statements >= _MOST_IN_LOOP:
             return False
         owner = loops[-1] if loops else None
         if statement.after_others and loop in self.holders.get((owner, statement.out), ()):

@@ -7,7 +7,7 @@ loop one row is enough. Buffers that are nobody's output share one arena, planne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 from jitgrad.codegen.lowered import Lowered
@@ -27,6 +27,8 @@ from jitgrad.codegen.schedule import Schedule
 from jitgrad.ir.graph import Value
 
 _ALIGNMENT = 64
+# Arrays from outside of which a kernel takes so many that the next nest begins another one.
+_MOST_ARRAYS = 200
 
 
 @dataclass(eq=False, slots=True)
@@ -40,19 +42,55 @@ class KernelPart:
 Part = KernelPart | ExternalCall
 
 
-def split(schedule: Schedule) -> list[Part]:
-    """Return the parts of a program in order: kernels, and the external calls between them."""
+def split(schedule: Schedule, outside: Set[Value]) -> list[Part]:
+    """Return the parts of a program in order: kernels, and the external calls between them.
+
+    A program of very many arrays is several kernels: one function of them all would take LLVM a
+    time that grows with the square of their number. `outside` are inputs and outputs.
+    """
     parts: list[Part] = []
+    size = _PartSize(outside)
     for item in schedule.body:
         if isinstance(item, Opaque) and isinstance(item.step, ExternalCall):
             parts.append(item.step)
             continue
-        if not parts or isinstance(parts[-1], ExternalCall):
+        if not parts or isinstance(parts[-1], ExternalCall) or size.is_full():
             parts.append(KernelPart(len(parts)))
+            size = _PartSize(outside)
         part = parts[-1]
         assert isinstance(part, KernelPart)
         part.body.append(item)
+        size.add(item)
     return parts
+
+
+class _PartSize:
+    """How large a kernel part is.
+
+    Parameters
+    ----------
+    outside : set of Value
+        Inputs and outputs of the program.
+    """
+
+    def __init__(self, outside: Set[Value]) -> None:
+        self.outside = outside
+        self.arrays: set[Value] = set()
+        # Accumulators that have a first value and no other yet.
+        self.started: set[Value] = set()
+
+    def add(self, item: Item) -> None:
+        """Count an item."""
+        for leaf in leaves(item):
+            self.arrays.update(value for value in values_touched(leaf) if value in self.outside)
+            if isinstance(leaf, Start):
+                self.started.add(leaf.statement.out)
+            elif isinstance(leaf, Compute):
+                self.started.discard(leaf.statement.out)
+
+    def is_full(self) -> bool:
+        """Return whether the next item is to begin another part."""
+        return len(self.arrays) > _MOST_ARRAYS and not self.started
 
 
 @dataclass(eq=False, slots=True)
@@ -126,7 +164,9 @@ class _Use:
 
 def plan(lowered: Lowered, schedule: Schedule) -> Storage:
     """Return where every value of the schedule lives."""
-    storage = Storage(parts=split(schedule))
+    graph = lowered.graph
+    outside = {*graph.inputs, *(o for o in graph.outputs if isinstance(o, Value))}
+    storage = Storage(parts=split(schedule, outside))
     made: dict[Value, _Use] = {}
     used: dict[Value, list[_Use]] = {}
     started: dict[Value, int] = {}

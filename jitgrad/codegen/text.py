@@ -104,6 +104,8 @@ def name_values(
     """
     names: dict[Value, str] = {}
     taken = {*reserved, *CAST_NAMES.values()}
+    # The latest number behind each stem, of the user's names and of others.
+    numbers: dict[tuple[str, bool], int] = {}
     makers: dict[Value, Node | None] = {v: node for node in graph.nodes for v in node.outputs}
     for value, node in extra.items():
         makers.setdefault(value, node)
@@ -119,10 +121,13 @@ def name_values(
         if _NAMES_OF_LOOPS.fullmatch(stem):
             # Numbers behind it would make other such names.
             stem = f"{stem}_"
-        name, number = stem, 1
+        name, number = stem, numbers.get((stem, bool(value.name)), 1)
+        if number > 1 and value.name:
+            name = f"{stem}_{number}"
         while _is_taken(name, taken) or (not value.name and name == stem):
             number += 1
             name = f"{stem}{number - 1}" if not value.name else f"{stem}_{number}"
+        numbers[stem, bool(value.name)] = number
         names[value] = name
         # The second is the variable that holds an element of it.
         taken.update((name, f"{name}_"))

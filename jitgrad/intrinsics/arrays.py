@@ -19,13 +19,11 @@ from jitgrad.intrinsics.structure import ArrayFields
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What is beyond shares a scope that nothing is known of.
-_MOST_ARGUMENTS = 24
-_MOST_SLOTS = 40
-_SCOPES = (
-    *(f"argument {n}" for n in range(_MOST_ARGUMENTS)),
-    *(f"slot {n}" for n in range(_MOST_SLOTS)),
-)
+# Scopes that functions have in common which several groups of arrays are given to.
+SHARED = "shared"
+_KINDS = ("argument", "slot", SHARED)
+# Scopes are numbered, and told apart by so many bits of their numbers; larger ones not at all.
+_BITS = 12
 
 
 @functools.cache
@@ -51,9 +49,10 @@ def array_class() -> Any:
     return DisjointArray
 
 
-def slot_array(array: Any, slot: int) -> Any:
-    """Return the type of an array that lies in a slot of an arena."""
-    return array_class()(array, f"slot {slot}") if slot < _MOST_SLOTS else array
+@functools.cache
+def scoped(array: Any, scope: str) -> Any:
+    """Return the type of an array, of another type, that belongs to a scope."""
+    return array_class()(array, scope)
 
 
 def _disjoint_type(*arrays: Any) -> Any:
@@ -62,10 +61,7 @@ def _disjoint_type(*arrays: Any) -> Any:
 
     if not all(isinstance(array, types.Array) for array in arrays):
         return None
-    own = [
-        array_class()(array, f"argument {n}") if n < _MOST_ARGUMENTS else array
-        for n, array in enumerate(arrays)
-    ]
+    own = [scoped(array, f"argument {n}") for n, array in enumerate(arrays)]
     return signature(types.Tuple(own), *arrays)
 
 
@@ -176,8 +172,43 @@ def _pointer(
     )
 
 
-# By LLVM module: the notes for each scope, which are the same for all its loads and stores.
-_notes: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = weakref.WeakKeyDictionary()
+class _Notes:
+    """The notes of a module on scopes, which are the same for all loads and stores in one.
+
+    A list of all other scopes on each scope would be long. LLVM knows that two accesses are apart
+    if they are in one of any number of domains: here each bit of a scope's number is a domain, of
+    two scopes, and of two numbers some bit differs.
+
+    Parameters
+    ----------
+    module : llvmlite.ir.Module
+        Where.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.known: dict[str, tuple[Any, Any]] = {}
+        self.nodes: list[tuple[Any, Any]] = []
+        for bit in range(_BITS):
+            domain = module.add_metadata([f"bit {bit}"])
+            zero, one = (module.add_metadata([f"bit {bit} is {n}", domain]) for n in range(2))
+            self.nodes.append((zero, one))
+
+    def of(self, scope: str) -> tuple[Any, Any]:
+        """Return the nodes of a scope, and those of which it has none."""
+        found = self.known.get(scope)
+        if found is None:
+            kind, number = scope.split()
+            code = int(number) * len(_KINDS) + _KINDS.index(kind)
+            bits = [code >> bit & 1 for bit in range(_BITS)] if code < 1 << _BITS else []
+            own = [nodes[bit] for nodes, bit in zip(self.nodes, bits, strict=False)]
+            others = [nodes[1 - bit] for nodes, bit in zip(self.nodes, bits, strict=False)]
+            found = self.module.add_metadata(own), self.module.add_metadata(others)
+            self.known[scope] = found
+        return found
+
+
+_notes: weakref.WeakKeyDictionary[Any, _Notes] = weakref.WeakKeyDictionary()
 
 
 def note_scope(builder: Any, instruction: Any, array_type: Any) -> None:
@@ -187,19 +218,7 @@ def note_scope(builder: Any, instruction: Any, array_type: Any) -> None:
         return
     notes = _notes.get(builder.module)
     if notes is None:
-        notes = _notes[builder.module] = _make_notes(builder.module)
-    own, others = notes[scope]
+        notes = _notes[builder.module] = _Notes(builder.module)
+    own, others = notes.of(scope)
     instruction.set_metadata("alias.scope", own)
     instruction.set_metadata("noalias", others)
-
-
-def _make_notes(module: Any) -> dict[str, tuple[Any, Any]]:
-    domain = module.add_metadata(["arrays of a kernel"])
-    nodes = {name: module.add_metadata([name, domain]) for name in _SCOPES}
-    return {
-        scope: (
-            module.add_metadata([node]),
-            module.add_metadata([other for name, other in nodes.items() if name != scope]),
-        )
-        for scope, node in nodes.items()
-    }

@@ -66,6 +66,8 @@ class Intrinsic:
         Whether the formula is so short that it is written out at each call.
     routine : callable, optional
         Function whose Python text is what is compiled.
+    in_kernel : bool
+        Whether the LLVM code must stand in the kernel itself, whose arguments it reads.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Intrinsic:
     lowering: Lowering | None = None
     in_place: bool = False
     routine: Twin | None = None
+    in_kernel: bool = False
 
 
 INTRINSICS: dict[str, Intrinsic] = {}
@@ -232,13 +235,15 @@ def formula(twin: Twin, *, in_place: bool = False) -> Callable[[Formula], Formul
     return decorate
 
 
-def lowering(twin: Twin) -> Callable[[Lowering], Lowering]:
+def lowering(twin: Twin, *, in_kernel: bool = False) -> Callable[[Lowering], Lowering]:
     """Say which LLVM code is compiled in place of a function of arrays.
 
     Parameters
     ----------
     twin : callable
         A declared function.
+    in_kernel : bool
+        As of `Intrinsic`.
 
     Returns
     -------
@@ -248,6 +253,7 @@ def lowering(twin: Twin) -> Callable[[Lowering], Lowering]:
 
     def decorate(body: Lowering) -> Lowering:
         INTRINSICS[twin.__name__].lowering = body
+        INTRINSICS[twin.__name__].in_kernel = in_kernel
         return body
 
     return decorate

@@ -6,7 +6,7 @@ around it can be vectorised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from llvmlite import ir
 
 from jitgrad.intrinsics.declare import INTRINSICS, Formula, Twin
 from jitgrad.intrinsics.rare import add_attribute, declare_rare
+from jitgrad.intrinsics.shared import shared_form
 from jitgrad.intrinsics.value import Number, Value
 
 LLVM_TYPES: dict[str, Any] = {
@@ -41,11 +42,14 @@ class Emitter:
         Knows the target.
     builder : llvmlite.ir.IRBuilder
         Where the code goes.
+    lanes : int
+        How many numbers each value holds; 0 for code on scalars.
     """
 
-    def __init__(self, context: Any, builder: Any) -> None:
+    def __init__(self, context: Any, builder: Any, lanes: int = 0) -> None:
         self.context = context
         self.builder = builder
+        self.lanes = lanes
         triple, _, features = context.codegen().magic_tuple()
         self.has_fma = _has_fma(triple, features)
 
@@ -57,7 +61,13 @@ class Emitter:
 
     def constant(self, number: Number, kind: str) -> Value:
         """Return a constant of the given kind."""
-        return Value(self, ir.Constant(LLVM_TYPES[kind], number), kind)
+        content = [number] * self.lanes if self.lanes else number
+        return Value(self, ir.Constant(self.type_of(kind), content), kind)
+
+    def type_of(self, kind: str) -> Any:
+        """Return the LLVM type of values of a kind."""
+        scalar = LLVM_TYPES[kind]
+        return ir.VectorType(scalar, self.lanes) if self.lanes else scalar
 
     def _lift(self, other: Value | Number, kind: str) -> Value:
         return other if isinstance(other, Value) else self.constant(other, kind)
@@ -171,8 +181,9 @@ class Emitter:
 
     def _llvm(self, name: str, *arguments: Value) -> Value:
         kind = arguments[0].kind
-        llvm_type = LLVM_TYPES[kind]
-        suffix = "f32" if kind == "float32" else "f64"
+        llvm_type = self.type_of(kind)
+        suffix = f"v{self.lanes}" if self.lanes else ""
+        suffix += "f32" if kind == "float32" else "f64"
         callee = self._declared(f"{name}.{suffix}", llvm_type, [llvm_type] * len(arguments))
         return Value(self, self.builder.call(callee, [a.llvm for a in arguments]), kind)
 
@@ -189,7 +200,7 @@ class Emitter:
         """Convert between kinds of number; a float outside an integer's range gives any integer."""
         if kind == x.kind:
             return x
-        target = LLVM_TYPES[kind]
+        target = self.type_of(kind)
         builder = self.builder
         if kind == "bool":
             return ~x.equals(0)
@@ -212,12 +223,12 @@ class Emitter:
     def bits(self, x: Value) -> Value:
         """Return the bits of a float as an integer of the same width."""
         kind = "int32" if x.kind == "float32" else "int64"
-        return Value(self, self.builder.bitcast(x.llvm, LLVM_TYPES[kind]), kind)
+        return Value(self, self.builder.bitcast(x.llvm, self.type_of(kind)), kind)
 
     def from_bits(self, bits: Value) -> Value:
         """Return the float that has these bits."""
         kind = "float32" if bits.kind == "int32" else "float64"
-        return Value(self, self.builder.bitcast(bits.llvm, LLVM_TYPES[kind]), kind)
+        return Value(self, self.builder.bitcast(bits.llvm, self.type_of(kind)), kind)
 
     def clamp(self, x: Value, lowest: Number, highest: Number) -> Value:
         """Return the number in an interval that is nearest to `x`; nan stays nan."""
@@ -280,20 +291,32 @@ class Emitter:
             Of kind `result`.
         """
         kinds = [argument.kind for argument in arguments]
-        symbol = "_".join(["jitgrad", name, *kinds])
+        called = self.formula_function(name, body, result, kinds)
+        if not self.lanes and set(kinds) == {result}:
+
+            def of_vectors(lanes: int) -> Any:
+                wide = Emitter(self.context, self.builder, lanes)
+                return wide.formula_function(name, body, result, kinds)
+
+            called = shared_form(called, of_vectors)
+        returned = self.builder.call(called, [argument.llvm for argument in arguments])
+        return Value(self, returned, result)
+
+    def formula_function(self, name: str, body: Formula, result: str, kinds: Sequence[str]) -> Any:
+        """Return the LLVM function of a formula, which the optimiser will inline; see `inline`."""
+        symbol = "_".join(["jitgrad", name, *kinds, *([f"x{self.lanes}"] if self.lanes else [])])
         function = self.builder.module.globals.get(symbol)
         if function is None:
-            signature = ir.FunctionType(LLVM_TYPES[result], [LLVM_TYPES[kind] for kind in kinds])
+            signature = ir.FunctionType(self.type_of(result), list(map(self.type_of, kinds)))
             function = ir.Function(self.builder.module, signature, symbol)
             function.linkage = "internal"
             function.attributes.add("alwaysinline")
             function.attributes.add("nounwind")
             builder = ir.IRBuilder(function.append_basic_block())
-            inner = Emitter(self.context, builder)
+            inner = Emitter(self.context, builder, self.lanes)
             parameters = [Value(inner, p, k) for p, k in zip(function.args, kinds, strict=True)]
             builder.ret(body(inner, *parameters).llvm)
-        returned = self.builder.call(function, [argument.llvm for argument in arguments])
-        return Value(self, returned, result)
+        return function
 
     def rarely(
         self, condition: Value, name: str, body: Formula, usual: Value, *arguments: Value
@@ -329,6 +352,10 @@ class Emitter:
             inner = Emitter(self.context, ir.IRBuilder(function.append_basic_block()))
             result = body(inner, *(Value(inner, argument, kind) for argument in function.args))
             inner.builder.ret(result.llvm)
+        if self.lanes:
+            form = builder.module.globals[f"{symbol}_x{self.lanes}"]
+            found = builder.call(form, [*(argument.llvm for argument in arguments), condition.llvm])
+            return self.select(condition, Value(self, found, kind), usual)
         before = builder.block
         with builder.if_then(condition.llvm, likely=False):
             called = builder.call(function, [argument.llvm for argument in arguments])
@@ -338,22 +365,15 @@ class Emitter:
         merged.add_incoming(called, inside)
         return Value(self, merged, kind)
 
-    # what Numba lowers
+    # the C library
 
-    def libm(self, function: Callable[..., float], *arguments: Value) -> Value:
-        """Call the function of the C library that Numba uses for one of Python's `math`."""
-        from numba.core import types
-        from numba.core.typing import signature
-
+    def libm(self, name: str, *arguments: Value) -> Value:
+        """Call a function of the C library, by the name of its form for ``double``."""
         kind = arguments[0].kind
-        numba_type = getattr(types, kind)
-        sig = signature(numba_type, *[numba_type] * len(arguments))
-        implementation = self.context.get_function(function, sig)
-        # Numba notes what a function links to in the library under construction, even nothing.
-        library = self.context.codegen().create_library("libm")
-        with self.context.push_code_library(library):
-            result = implementation(self.builder, [argument.llvm for argument in arguments])
-        return Value(self, result, kind)
+        llvm_type = LLVM_TYPES[kind]
+        symbol = name if kind == "float64" else f"{name}f"
+        callee = self._declared(symbol, llvm_type, [llvm_type] * len(arguments))
+        return Value(self, self.builder.call(callee, [a.llvm for a in arguments]), kind)
 
     # target
 

@@ -99,7 +99,7 @@ def _lgamma(e: Emitter, x: Value) -> Value:
 
 
 def _lgamma_of_negative(e: Emitter, x: Value) -> Value:
-    return e.libm(math.lgamma, x)
+    return e.libm("lgamma", x)
 
 
 @floating

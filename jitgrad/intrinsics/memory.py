@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.intrinsics.arrays import slot_array
+from jitgrad.intrinsics.arrays import scoped
 from jitgrad.intrinsics.declare import lowering, typed_by
 from jitgrad.intrinsics.structure import ArrayFields, array_structure
 
@@ -32,7 +32,7 @@ def _block_type(arena: Any, offset: Any, shape: Any, dtype: Any, *slot: Any) -> 
     axes = types.UniTuple(types.intp, len(shape)) if len(shape) else shape
     array = types.Array(dtype.dtype, len(shape), "C")
     for number in slot:
-        array = slot_array(array, number.literal_value)
+        array = scoped(array, f"slot {number.literal_value}")
     return signature(array, arena, types.intp, axes, dtype, *slot)
 
 

@@ -71,7 +71,7 @@ def enter(team: Team, rank: int) -> None:
     team[NEXT_BLOCK] = 0
 
 
-@lowering(enter)
+@lowering(enter, in_kernel=True)
 def _enter(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     from llvmlite import ir
 

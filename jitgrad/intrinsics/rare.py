@@ -47,7 +47,7 @@ def declare_rare(module: Any, scalar: Any, count: int, symbol: str) -> Any:
     forms = [_guard(function, lanes) for lanes in LANES]
     names = [f"_ZGV_LLVM_M{n}{'v' * count}_{symbol}({symbol}_x{n})" for n in LANES]
     add_attribute(function, f'"vector-function-abi-variant"="{",".join(names)}"')
-    _keep_until_vectorised(module, forms)
+    keep_until_vectorised(module, forms)
     return function
 
 
@@ -112,7 +112,7 @@ def _loop_over_lanes(function: Any, lanes: int, types: Sequence[Any]) -> Any:
     return loop
 
 
-def _keep_until_vectorised(module: Any, functions: Sequence[Any]) -> None:
+def keep_until_vectorised(module: Any, functions: Sequence[Any]) -> None:
     """List functions as used: nothing calls them before loops are vectorised."""
     name = "llvm.compiler.used"
     entries = [function.bitcast(BYTE_POINTER) for function in functions]

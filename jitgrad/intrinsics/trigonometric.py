@@ -8,7 +8,6 @@ one by one.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +87,7 @@ def _sin(e: Emitter, x: Value) -> Value:
 
 
 def _sin_of_large(e: Emitter, x: Value) -> Value:
-    return e.libm(math.sin, x)
+    return e.libm("sin", x)
 
 
 @floating
@@ -105,7 +104,7 @@ def _cos(e: Emitter, x: Value) -> Value:
 
 
 def _cos_of_large(e: Emitter, x: Value) -> Value:
-    return e.libm(math.cos, x)
+    return e.libm("cos", x)
 
 
 @floating
@@ -131,7 +130,7 @@ def _tan(e: Emitter, x: Value) -> Value:
 
 
 def _tan_of_large(e: Emitter, x: Value) -> Value:
-    return e.libm(math.tan, x)
+    return e.libm("tan", x)
 
 
 def _is_large(e: Emitter, x: Value) -> Value:

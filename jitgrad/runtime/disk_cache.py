@@ -52,7 +52,8 @@ _NUMBA_SETTINGS = (
 _CODE = {
     "jitgrad.intrinsics": "",
     "jitgrad.runtime": (
-        "built_in.py machine_code.py translate.py translate_arrays.py translated_values.py"
+        "built_in.py frames.py function_text.py machine_code.py translate.py translate_arrays.py "
+        "translate_expressions.py translate_parts.py translated_values.py"
     ),
 }
 

@@ -15,6 +15,11 @@ from typing import Any
 
 from jitgrad.runtime.built_in import DATA, SHAPE, STRIDES, built_in, is_usual, new_engine
 
+# Arguments beyond which what reads them off Python's objects is compiled as it is written.
+_MOST_OPTIMISED = 16
+# Statements beyond which loops compute one iteration's worth of vectors at a time.
+_MOST_INTERLEAVED = 200
+
 
 @dataclass(frozen=True, slots=True)
 class MachineCode:
@@ -174,12 +179,14 @@ def compile_directly(
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
+    from jitgrad.runtime.function_text import FunctionText
     from jitgrad.runtime.translate import translate
 
     if not is_usual():
         raise UntranslatableError("arrays do not lie in memory as expected")
     context = cpu_target.target_context
     tree = function_tree(source, python.__name__)
+    text = FunctionText(tree, source)
     with global_compiler_lock:
         module = context.create_module("kernel")
         form = context.call_conv.get_function_type(types.none, argument_types)
@@ -190,11 +197,12 @@ def compile_directly(
         builder = ir.IRBuilder(kernel.append_basic_block("begin"))
         context.call_conv.init_call_helper(builder)
         given = context.call_conv.decode_arguments(builder, argument_types, kernel)
-        translate(context, builder, python.__globals__, tree, given, argument_types)
+        translate(context, builder, python.__globals__, text, given, argument_types)
         context.call_conv.return_value(builder, context.get_dummy_value())
         fastmathpass.rewrite_module(module, cpu.FastMathOptions({"contract"}))
         _write_entry(context, module, kernel, argument_types)
-        return _object_code(module, kernel)
+        is_long = text.count(tree.body) > _MOST_INTERLEAVED
+        return _object_code(module, kernel, is_long=is_long)
 
 
 def function_tree(source: str, name: str) -> ast.FunctionDef:
@@ -205,7 +213,7 @@ def function_tree(source: str, name: str) -> ast.FunctionDef:
     raise KeyError(name)
 
 
-def _object_code(module: Any, kernel: Any) -> MachineCode:
+def _object_code(module: Any, kernel: Any, *, is_long: bool) -> MachineCode:
     """Optimise a module and make an object file of it."""
     import llvmlite.binding as llvm
 
@@ -223,6 +231,7 @@ def _object_code(module: Any, kernel: Any) -> MachineCode:
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
     options.slp_vectorization = False
+    options.loop_interleaving = not is_long
     passes = llvm.create_pass_builder(target_machine, options)
     passes.getModulePassManager().run(code, passes)
     symbols = [
@@ -241,6 +250,10 @@ def _write_entry(context: Any, module: Any, kernel: Any, argument_types: Sequenc
 
     byte, word, code = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
     entry = ir.Function(module, ir.FunctionType(byte, [byte, byte.as_pointer(), word]), "entry")
+    if len(argument_types) > _MOST_OPTIMISED:
+        # One call with hundreds of arguments, which LLVM takes longer for than for the kernel.
+        entry.attributes.add("noinline")
+        entry.attributes.add("optnone")
     builder = ir.IRBuilder(entry.append_basic_block("begin"))
     passed: list[Any] = [builder.alloca(kernel.args[k].type.pointee) for k in range(2)]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 from numba.core.typing.arraydecl import get_array_index_type
 
-from jitgrad.intrinsics.arrays import array_class, note_scope
+from jitgrad.intrinsics.arrays import note_scope, scoped
 from jitgrad.intrinsics.emitter import LLVM_TYPES, Emitter
 from jitgrad.intrinsics.structure import ArrayFields, array_structure
 from jitgrad.intrinsics.value import Value
@@ -45,6 +46,8 @@ class ArrayWriter:
         self.emitter = Emitter(context, builder)
         # Places of the addresses of memory that is freed at the end.
         self.allocated: list[Any] = []
+        # Whether the function may return that no memory was left.
+        self.may_fail = False
 
     def pointer(self, view: View, entries: tuple[Any, ...]) -> Any:
         """Write what computes the address of an element."""
@@ -100,7 +103,7 @@ class ArrayWriter:
             shape = [self.product(view.shape)]
         array_type = types.Array(view.type.dtype, len(shape), "C", not view.type.mutable)
         if hasattr(view.type, "scope"):
-            array_type = array_class()(array_type, view.type.scope)
+            array_type = scoped(array_type, view.type.scope)
         return self.contiguous(array_type, view.data, shape)
 
     def contiguous(self, array_type: Any, data: Any, shape: Sequence[Any]) -> View:
@@ -112,6 +115,13 @@ class ArrayWriter:
             stride = self.builder.mul(stride, size)
         return View(array_type, data, tuple(shape), tuple(strides))
 
+    def block(self, array_type: Any, arena: View, offset: Any, shape: tuple[Any, ...]) -> View:
+        """Return the array that lies at an offset, in bytes, in an arena."""
+        start = self.builder.gep(arena.data, [self.word(offset)])
+        element = self.context.get_data_type(array_type.dtype).as_pointer()
+        data = self.builder.bitcast(start, element)
+        return self.contiguous(array_type, data, [self.word(size) for size in shape])
+
     def product(self, sizes: Sequence[Any]) -> Any:
         """Return the product of sizes."""
         total = WORD(1)
@@ -121,7 +131,7 @@ class ArrayWriter:
 
     def itemsize(self, array_type: Any) -> int:
         """Return the size of an element in bytes."""
-        size: int = self.context.get_abi_sizeof(self.context.get_data_type(array_type.dtype))
+        size: int = np.dtype(array_type.dtype.name).itemsize
         return size
 
     def allocate(self, size: Any, dtype: Any, *, is_zero: bool) -> View:
@@ -152,6 +162,7 @@ class ArrayWriter:
 
     def fail_if(self, condition: Any) -> None:
         """Leave the function where no memory was left."""
+        self.may_fail = True
         with self.builder.if_then(condition, likely=False):
             self.builder.ret(STATUS(1))
 

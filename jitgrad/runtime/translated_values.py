@@ -89,6 +89,22 @@ class View:
     structure: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """Something that lies in a frame; see `frames.py`.
+
+    Parameters
+    ----------
+    like : Scalar, Variable or View
+        The same thing, where it was made.
+    place : int
+        Of its first word in the frame.
+    """
+
+    like: Any
+    place: int
+
+
 def pieces_of(thing: Any) -> list[Any]:
     """Return the LLVM values that something bound to a name consists of."""
     if isinstance(thing, View):
