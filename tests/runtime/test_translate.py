@@ -80,6 +80,73 @@ def test_loops_among_many_statements_do_what_python_does(without_front_end: None
     assert_close(compiled, plain)
 
 
+def test_statements_that_differ_in_names_alone_share_machine_code(without_front_end: None) -> None:
+    lines = ["    x, y = disjoint(x, y)", "    n0 = x.shape[0]"]
+    for k in range(30):
+        a, b = ("x", "y") if k % 3 else ("y", "x")
+        lines += [
+            f"    t{k} = block(arena, {64 * k}, (n0,), f64, {k})",
+            f"    s{k} = {b}[{k % 5}] * 0.5",
+            f"    for i in range({'n0' if k % 2 else 'n0 - 1'}):",
+            f"        v{k} = {a}[i] * s{k} * 0.25",
+            f"        t{k}[i] = v{k} + {b}[i] * 0.5",
+            "    for i in range(n0 - 1):",
+            f"        {b}[i] = t{k}[i] - {a}[i + 1] / 3.0",
+        ]
+    source = (
+        "from jitgrad.intrinsics.arithmetic import f64\n"
+        "from jitgrad.intrinsics.arrays import disjoint\n"
+        "from jitgrad.intrinsics.memory import block\n\n\n"
+        "def kernel(x, y, arena):\n" + "\n".join(lines) + "\n"
+    )
+    arena = ArgumentType(np.dtype("uint8"), 1)
+    assert_same_as_python(
+        source, [VECTOR, VECTOR, arena], np.linspace(-1, 3, 7), np.linspace(2, 1, 7), arena_of(2048)
+    )
+
+
+def arena_of(nbytes: int) -> Any:
+    return np.zeros(nbytes, np.uint8)
+
+
+@pytest.mark.parametrize("count", [300, 80])
+def test_formulas_called_in_many_places_give_what_inlined_ones_do(count: int) -> None:
+    def chain(x: Any) -> Any:
+        for k in range(count):
+            x = jitgrad.sin(x) if k % 3 else jitgrad.tanh(x * 1e5) + jitgrad.exp(-x)
+        return x.sum()
+
+    x = np.linspace(-2, 3, 37)
+    expected = jitgrad.value_and_grad(chain)(x)
+    for found, plain in zip(
+        jitgrad.compile(jitgrad.value_and_grad(chain))(x), expected, strict=True
+    ):
+        assert_close(found, plain, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_arguments_among_many_formulas_take_the_rare_way(dtype: str) -> None:
+    def waves(x: Any) -> Any:
+        return [jitgrad.sin(x + k) * jitgrad.cos(x * k) for k in range(20)]
+
+    x = np.array([1.0, 1e18, 3.0, -1e25, 0.0, 7e30, 2.0, 5.0, 1e19], dtype)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    assert_close(jitgrad.compile(waves)(x), waves(x), rtol=tolerance, atol=tolerance)
+
+
+def test_a_program_of_very_many_arrays_is_several_kernels() -> None:
+    def layers(x: Any, weights: list[Any]) -> Any:
+        for weight in weights:
+            x = jitgrad.tanh(x * weight)
+        return x.sum()
+
+    x, weights = np.linspace(-1, 1, 5), [np.linspace(0.5, 1.0 + k / 220, 5) for k in range(220)]
+    compiled = jitgrad.compile(jitgrad.value_and_grad(layers, 1))
+    expected = jitgrad.value_and_grad(layers, 1)(x, weights)
+    assert_close(compiled(x, weights)[1], expected[1], rtol=1e-12, atol=1e-12)
+    assert len(compiled.explain().kernels) > 1
+
+
 def test_kernels_of_all_kinds_need_no_front_end(without_front_end: None) -> None:
     def loss(w: Any, x: Any, images: Any, filters: Any) -> Any:
         h = jitgrad.softmax(jitgrad.tanh(x @ w), -1)
