@@ -18,7 +18,7 @@ from jitgrad.runtime.built_in import DATA, SHAPE, STRIDES, built_in, is_usual, n
 # Arguments beyond which what reads them off Python's objects is compiled as it is written.
 _MOST_OPTIMISED = 16
 # Statements beyond which loops compute one iteration's worth of vectors at a time.
-_MOST_INTERLEAVED = 200
+_MOST_INTERLEAVED = 600
 
 
 @dataclass(frozen=True, slots=True)
