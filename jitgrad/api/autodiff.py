@@ -12,6 +12,7 @@ from jitgrad.core.dtypes import is_floating
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.runtime.dispatch import as_array
+from jitgrad.syntax.calls import callee
 from jitgrad.tensor.backward import gradients_of, leaves_behind
 from jitgrad.tensor.modes import differentiating, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
@@ -65,7 +66,7 @@ def value_and_grad(
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         parts = _Parts(function, args, numbers)
         with differentiating():
-            result = function(*parts.arguments, **kwargs)
+            result = callee(function)(*parts.arguments, **kwargs)
         output, aux = _split_aux(result, has_aux)
         followed = is_grad_enabled() and parts.others_differentiate(output)
         gradients = parts.gradients(output, followed)

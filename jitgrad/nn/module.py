@@ -80,7 +80,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what ``forward`` makes of the arguments."""
-        return self.forward(*args, **kwargs)
+        return callee(self.forward)(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         replaced = isinstance(vars(self).get(name), Parameter) and isinstance(value, Tensor)

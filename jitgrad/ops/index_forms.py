@@ -110,7 +110,10 @@ def _classify_tensor(item: Any) -> Any:
     if not item.shape and (trace is None or trace.has_values):
         # The value of a traced index is asked for here.
         return int(item)
-    return item if trace is not None else item.numpy()
+    if trace is None:
+        return item.numpy()
+    counted = getattr(item, "_counted", None)
+    return item if counted is None else counted
 
 
 @dataclass(frozen=True, slots=True)

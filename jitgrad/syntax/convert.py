@@ -12,7 +12,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.syntax.rewrite import OPERATORS, OWN, rewritten
+from jitgrad.syntax.names import OPERATORS, OWN
+from jitgrad.syntax.rewrite import rewritten
 from jitgrad.syntax.source import compile_function, find_source
 from jitgrad.trace.library import is_library_file
 

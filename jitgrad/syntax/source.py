@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import dis
 import functools
 import linecache
 import types
@@ -16,6 +17,7 @@ _FUTURE_FLAGS = functools.reduce(
     __future__.all_feature_names,
     0,
 )
+_NAMING = frozenset([*dis.hasconst, *dis.hasname, *dis.haslocal, *dis.hasfree])
 _FACTORY = "jitgrad__factory"
 
 
@@ -81,11 +83,24 @@ def _is_of(source: Source, code: types.CodeType) -> bool:
     if any(isinstance(part, ast.Assert) for part in ast.walk(node)):
         # Test runners write other code for assertions.
         return own.co_varnames[: own.co_argcount] == code.co_varnames[: code.co_argcount]
-    private = "__" if source.class_name else None
-    return own.co_code == code.co_code and all(
-        a == b or (private is not None and a.startswith(private) and b.endswith(a))
-        for a, b in zip(own.co_names, code.co_names, strict=True)
-    )
+    return _steps(own, source.class_name) == _steps(code, source.class_name)
+
+
+def _steps(code: types.CodeType, class_name: str) -> list[object]:
+    """Return what the instructions of a code name; which ones they are depends on its module."""
+    private = f"_{class_name.lstrip('_')}__"
+    steps: list[object] = []
+    for instruction in dis.get_instructions(code):
+        argument = instruction.argval
+        if isinstance(argument, types.CodeType):
+            argument = argument.co_name
+        if isinstance(argument, str) and class_name and argument.startswith(private):
+            argument = "__" + argument.removeprefix(private)
+        if instruction.opcode in _NAMING:
+            steps.append(repr(argument))
+        elif instruction.opname in ("BINARY_OP", "COMPARE_OP", "CONTAINS_OP", "IS_OP"):
+            steps.append((instruction.opname, instruction.arg))
+    return steps
 
 
 def compile_function(

@@ -192,6 +192,7 @@ class Capture(UserCodeRecorder):
                 raise CannotCaptureError(f"it is given a {type(array).__name__}")
             tensor = self.add_input(Tensor(np.asarray(array)), source, name)
             held = self._shadows[id(array)] = stand_in(tensor, ArrayStandIn)
+            held._is_array = isinstance(array, np.ndarray)
             self._alive.append(array)
         return held
 
@@ -295,6 +296,8 @@ class Capture(UserCodeRecorder):
     def finish(self, result: Any) -> Captured:
         """Return what was captured, given what the function returned."""
         captured = self.captured
+        if self.was_written_to():
+            raise CannotCaptureError("it changes in place what may be one Tensor or another")
         leaves, captured.tree = flatten(result)
         active = active_values(self.builder.nodes, captured.differentiable)
         captured.leaves = [self._result_leaf(leaf, active) for leaf in leaves]

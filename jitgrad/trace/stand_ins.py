@@ -66,6 +66,8 @@ class StandIn(Tensor):
     """Base of what is not a Tensor to the user."""
 
     _is_numpy = True
+    # Whether it stands for an array without axes, which can be changed in place; a scalar can't.
+    _is_array = False
     __class__ = property(_class_of)
 
 
@@ -75,6 +77,9 @@ class NumberStandIn(StandIn):
     Operators on it and on numbers give such a thing again, computed in float64 or int64; with a
     Tensor or array they treat it as the Python number it is.
     """
+
+    # The same value as an index, where there is one, which no promotion has to do with.
+    _counted: Tensor | None = None
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if not any(isinstance(x, Tensor) and not isinstance(x, NumberStandIn) for x in inputs):
@@ -301,7 +306,10 @@ def _array_in_place(name: str, ufunc: Any) -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
         if isinstance(other, Tensor) and other.requires_grad:
             _refuse("it changes an array in place by what requires a gradient")
-        assign(f"{name}=", self, _apply_ufunc(ufunc, "__call__", (self, other), {}))
+        result = _apply_ufunc(ufunc, "__call__", (self, other), {})
+        if not self.ndim and not self._is_array:
+            return result
+        assign(f"{name}=", self, result)
         return self
 
     return method

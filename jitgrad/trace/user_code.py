@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from jitgrad.core.extents import Extent
@@ -33,6 +33,10 @@ class UserCodeRecorder(Recorder):
         self._extents: dict[Form, Extent] = {}
         # Whether an operator on Python numbers is being recorded, which gives a number again.
         self.among_numbers = False
+        # What became of the loops in the user's source, and how often a body could not be captured.
+        self.constructs: dict[str, str] = {}
+        self.failures: dict[CodeType, int] = {}
+        self._frozen: list[tuple[Tensor, Any]] = []
 
     def evaluate(
         self, primitive: Primitive, raws: tuple[Any, ...], params: dict[str, Any]
@@ -51,6 +55,14 @@ class UserCodeRecorder(Recorder):
             return self.evaluate(primitive, tuple(map(_strong_raw, raws)), params)
         adjoint = self._going_back is not None
         return self.builder.emit(primitive, operands, params, location, adjoint)
+
+    def freeze(self, tensor: Tensor) -> None:
+        """Note that it depends on values whose memory `tensor` has: nobody may write to it."""
+        self._frozen.append((tensor, tensor._raw))
+
+    def was_written_to(self) -> bool:
+        """Return whether a frozen Tensor was changed in place."""
+        return any(tensor._raw is not raw for tensor, raw in self._frozen)
 
     def recorded(self, node: TapeNode) -> None:
         """Remember the user's line of an operation, for the comments of its derivative."""

@@ -1,0 +1,496 @@
+"""Loops of rewritten functions: operations of the graph where that can be, else Python's."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jitgrad.control.captured import (
+    CannotRepeatError,
+    CapturedBody,
+    as_number,
+    graph_of,
+    strong_operand,
+)
+from jitgrad.control.loop import bind_loop
+from jitgrad.control.loop_form import Loop
+from jitgrad.control.operands import check_draws, here, needs_gradient
+from jitgrad.core.bind import active_trace, tracing
+from jitgrad.core.dtypes import bool_
+from jitgrad.core.spec import Spec
+from jitgrad.core.tree import flatten, unflatten
+from jitgrad.ir.graph import Value
+from jitgrad.ops.cast import convert
+from jitgrad.ops.creation import full_primitive
+from jitgrad.syntax.booleans import and_, go_on
+from jitgrad.syntax.carries import Carry, Form, Place, Run, Settling
+from jitgrad.syntax.conditions import either
+from jitgrad.syntax.courses import Course, course_of
+from jitgrad.syntax.jumps import RESULT
+from jitgrad.syntax.leaves import inside, is_array
+from jitgrad.syntax.trials import Surroundings, attempt, note
+from jitgrad.syntax.variables import UNSET, Variables
+from jitgrad.tensor.inplace import assign
+from jitgrad.tensor.tensor import Tensor
+from jitgrad.trace.stand_ins import NumberStandIn, StandIn, stand_in
+from jitgrad.trace.user_code import UserCodeRecorder
+
+# Loops of so few iterations run one by one: what their indices pick is then known.
+_FEW = 4
+_INT = Spec((), np.dtype(np.int64))
+_BOOL = Spec((), bool_)
+# The leaves of variables that kept their Tensors the last time, for each body.
+_shared: dict[types.CodeType, set[Place]] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Construct:
+    """A loop of the user's, as it stands in the source.
+
+    Parameters
+    ----------
+    body, test : function
+        What an iteration does; for a ``while``, whether there is another one.
+    variables : Variables
+        Those that it assigns.
+    again, after : tuple of str
+        Those of them that are read by the next iteration or later, and those after the loop.
+    stops : tuple of str
+        Flags that end it.
+    line : int
+        Where it stands.
+    """
+
+    body: Callable[..., Any]
+    test: Callable[[], Any] | None
+    variables: Variables
+    again: tuple[str, ...]
+    after: tuple[str, ...]
+    stops: tuple[str, ...]
+    line: int
+
+    @property
+    def parts(self) -> list[Callable[..., Any]]:
+        """What the loop was divided into."""
+        return [self.body] if self.test is None else [self.body, self.test]
+
+    def is_stopped(self) -> bool:
+        """Return whether a flag that ends the loop is set."""
+        return any(bool(self.variables[flag]) for flag in self.stops)
+
+
+def for_(
+    iterable: Iterable[Any],
+    body: Callable[[Any], Any],
+    assigned: tuple[str, ...],
+    again: tuple[str, ...],
+    after: tuple[str, ...],
+    stops: tuple[str, ...],
+    line: int,
+    obstacle: str,
+) -> None:
+    """Run ``for ... in iterable: body``."""
+    variables = Variables([body], assigned)
+    loop = Construct(body, None, variables, again, after, stops, line)
+    course = course_of(iterable)
+    if course is not None and isinstance(active_trace(), UserCodeRecorder):
+        count = course.count
+        if count is not None and count <= _FEW:
+            note(body, "for", line, "unrolled", f"{count} iterations")
+        elif _captured(loop, course, obstacle):
+            return
+    for item in iterable:
+        body(item)
+        if stops and loop.is_stopped():
+            break
+
+
+def while_(
+    test: Callable[[], Any],
+    body: Callable[[], Any],
+    assigned: tuple[str, ...],
+    again: tuple[str, ...],
+    after: tuple[str, ...],
+    stops: tuple[str, ...],
+    line: int,
+    obstacle: str,
+) -> None:
+    """Run ``while test: body``."""
+    loop = Construct(body, test, Variables([body, test], assigned), again, after, stops, line)
+    if isinstance(active_trace(), UserCodeRecorder) and _captured(loop, None, obstacle):
+        return
+    while test():
+        body()
+        if stops and loop.is_stopped():
+            break
+
+
+def _captured(loop: Construct, course: Course | None, obstacle: str) -> bool:
+    """Make the loop an operation of the graph; False, with nothing changed, where it can't be."""
+    what, why = "", obstacle
+    if not obstacle:
+        what, why = attempt(loop.parts, loop.variables, lambda s: _capture(loop, course, s))
+    kind = "while" if course is None else "for"
+    note(loop.body, kind, loop.line, what or "run by Python and unrolled", why)
+    return bool(what)
+
+
+def _capture(loop: Construct, course: Course | None, surroundings: Surroundings) -> str:
+    """Bind the operation, and return what became of the loop."""
+    code: types.CodeType = loop.body.__code__  # type: ignore[attr-defined]
+    settling = Settling(loop.variables, loop.again, loop.stops, _shared.get(code, set()))
+    run = settling.settled(lambda trace: _run_body(loop, course, trace))
+    if run.trace.was_written_to():
+        raise CannotRepeatError("it changes in place what may be one Tensor or another")
+    if not run.trace.closures and not _uses_tensors(settling, run.trace):
+        raise CannotRepeatError("all of it is known when it is traced")
+    _shared[code] = settling.shared
+    return _Binding(loop, course, settling, run, surroundings).bind()
+
+
+def _uses_tensors(settling: Settling, trace: CapturedBody) -> bool:
+    """Return whether a body has to do with anything but Python's numbers."""
+    leaves = [leaf for held, _ in settling.leaves.values() for leaf in held]
+    return any(isinstance(leaf, Tensor) for leaf in leaves) or any(
+        not v.spec.weak for node in trace.builder.nodes for v in node.outputs
+    )
+
+
+def _run_body(loop: Construct, course: Course | None, trace: CapturedBody) -> Value:
+    """Run the body once, in its trace; returns the input that is the index."""
+    if course is None:
+        value, _ = trace.enter_index(None)
+        loop.body()
+        return value
+    bounds = None
+    if course.count is not None:
+        bounds = (course.lower, course.upper - 1)
+    value, index = trace.enter_index(bounds)
+    loop.body(course.item(index))
+    return value
+
+
+class _Binding:
+    """Makes an operation of a body that was run, and gives variables what comes out."""
+
+    def __init__(
+        self,
+        loop: Construct,
+        course: Course | None,
+        settling: Settling,
+        run: Run,
+        surroundings: Surroundings,
+    ) -> None:
+        self.surroundings = surroundings
+        self.loop = loop
+        self.course = course
+        self.settling = settling
+        self.run = run
+        self.trace = run.trace
+        self.operation = "while" if course is None else "for"
+        self.flags = [f for f in loop.stops if run.ends[f] is not False]
+        if any(run.ends[flag] is True for flag in self.flags):
+            raise CannotRepeatError("its first iteration is its last")
+        self.conditional = course is None or bool(self.flags)
+        # Leaves that come back as they were are constants of the loop.
+        self.kept = [p for p, (_, t) in run.entered.items() if settling.end_of(run, p) is t]
+        self.moving = [place for place in run.entered if place not in self.kept]
+        self.swaps = self.find_swaps()
+
+    def bind(self) -> str:
+        carries = self.carries()
+        inputs = [carry.value for carry in carries]
+        tensors = {k: c.tensor for k, c in self.trace.closures.items()}
+        changed = set(self.trace.changed())
+        condition_trace, condition_inputs, holds = None, [], None
+        if self.conditional:
+            condition_trace, condition_inputs, holds = self.condition(carries)
+            tensors |= {k: c.tensor for k, c in condition_trace.closures.items()}
+        constants = [key for key in tensors if key not in changed]
+        kept = [self.run.entered[place][0] for place in self.kept]
+        outputs = [carry.output for carry in carries]
+        name = f"{self.operation} of line {self.loop.line}"
+        body = graph_of(
+            self.trace,
+            [self.run.index, *inputs, *kept],
+            constants,
+            tensors,
+            outputs,
+            f"body of {name}",
+        )
+        condition = None
+        if condition_trace is not None:
+            assert holds is not None
+            condition = graph_of(
+                condition_trace, condition_inputs, constants, tensors, [holds], f"test of {name}"
+            )
+        self.loop.variables.restore(self.settling.entry)
+        self.surroundings.check()
+        lower, upper, reverse = 0, 0, False
+        if self.course is not None and not self.conditional:
+            lower, upper, reverse = self.course.lower, self.course.upper, self.course.reverse
+        form = Loop(body, condition, len(carries), 0, 0, reverse)
+        bounds = [strong_operand(b) if isinstance(b, Tensor) else b for b in (lower, upper)]
+        first = [self.operand(carry.init, carry.form) for carry in carries]
+        held = [self.operand(self.initial(p), self.settling.forms[p]) for p in self.kept]
+        more = [strong_operand(tensors[key]) for key in constants]
+        operands = [*bounds, *first, *held, *more]
+        keep = needs_gradient(operands)
+        check_draws(self.operation, body, keep)
+        results, _ = bind_loop(form, operands, keep)
+        self.hand_out(carries, results)
+        return "a loop" if condition is None else "a loop with a condition"
+
+    def find_swaps(self) -> dict[Place, Place]:
+        """Return for leaves that exchange Tensors which one each takes over: ``a, b = b, a``.
+
+        Raises
+        ------
+        CannotRepeatError
+            If a Tensor that is changed in place, and then bound to another variable, is lost.
+        """
+        holders = {id(self.run.entered[place][1]): place for place in self.moving}
+        taken = {p: holders.get(id(self.settling.end_of(self.run, p))) for p in self.moving}
+        swaps: dict[Place, Place] = {}
+        for place in self.moving:
+            inside = self.run.entered[place][1]
+            if not is_array(inside) or not self.trace.is_changed(inside):
+                continue
+            cycle = [place]
+            while taken.get(cycle[-1]) not in (None, place) and len(cycle) <= len(taken):
+                cycle.append(taken[cycle[-1]])  # type: ignore[arg-type]
+            if taken.get(cycle[-1]) != place:
+                raise CannotRepeatError(f"`{place[0]}` is changed in place and bound anew")
+            swaps.update({p: taken[p] for p in cycle})  # type: ignore[misc]
+        if swaps and (self.conditional or self.course is None or self.course.count is None):
+            raise CannotRepeatError("how often it runs decides which variable has which Tensor")
+        return swaps
+
+    # -- carries ------------------------------------------------------------------------------
+
+    def carries(self) -> list[Carry]:
+        """Return everything that one iteration hands to the next."""
+        trace, run = self.trace, self.run
+        found: list[Carry] = []
+        for key in trace.changed():
+            held = trace.closures[key]
+            form = Form(type(held.tensor), held.tensor.spec)
+            found.append(Carry(held.value, held.tensor, held.shadow, form, target=held.tensor))
+        for place in self.moving:
+            end = self.settling.end_of(run, place)
+            form = self.settling.forms[place]
+            init = self.initial(place)
+            value = run.entered[place][0]
+            found.append(Carry(value, init, self.handed_on(end, form), form, [place]))
+        for name in self.loop.after:
+            if name not in self.loop.stops and self.settling.entry[name] is UNSET:
+                found += self.emergent(name)
+        for flag in self.flags:
+            value, _ = trace.enter(Tensor, _BOOL)
+            output = inside(trace, run.ends[flag], _BOOL)
+            found.append(Carry(value, False, output, Form(NumberStandIn, _BOOL), [(flag, 0)]))
+        if trace.checks:
+            found.append(self.wrong())
+        if self.course is not None and self.conditional:
+            found.append(self.counter())
+        return found
+
+    def handed_on(self, end: Any, form: Form) -> Tensor:
+        """Return a leaf at the end of an iteration as a Tensor of the body."""
+        if is_array(end) and end._view is not None and self.trace.changed():
+            raise CannotRepeatError("a variable shows a part of a Tensor that changes")
+        return inside(self.trace, end, form.spec)
+
+    def emergent(self, name: str) -> list[Carry]:
+        """Return the carries of a variable that has no content before the loop."""
+        end = self.run.ends[name]
+        if end is UNSET:
+            return []
+        if name != RESULT and not self.runs_at_least_once():
+            raise CannotRepeatError(f"`{name}` would not be set if there were no iterations")
+        leaves, _ = flatten(end)
+        carries = []
+        for number, leaf in enumerate(leaves):
+            if not isinstance(leaf, Tensor):
+                continue
+            form = Form(type(leaf), Spec(leaf.shape, leaf.dtype))
+            tensor = self.handed_on(leaf, form)
+            value, _ = self.trace.enter(Tensor, form.spec)
+            carries.append(Carry(value, 0, tensor, form, [(name, number)]))
+        return carries
+
+    def runs_at_least_once(self) -> bool:
+        """Return whether there is an iteration; asks for it where the trace has values."""
+        count = None if self.course is None else self.course.count
+        if count is not None:
+            return count > 0
+        trace: Any = active_trace()
+        if not trace.has_values:
+            return False
+        if self.course is not None:
+            return bool(self.course.upper > self.course.lower)
+        assert self.loop.test is not None
+        return bool(self.loop.test())
+
+    def wrong(self) -> Carry:
+        """Return the carry that tells whether a check has failed so far."""
+        trace = self.trace
+        value, before = trace.enter(Tensor, _BOOL)
+        with tracing(trace):
+            output: Tensor = before
+            for check in trace.checks:
+                output = either(output, trace.tensor_of(check))
+        return Carry(value, False, output, Form(NumberStandIn, _BOOL))
+
+    def counter(self) -> Carry:
+        """Return the index as a carry, where a condition ends the loop, too."""
+        assert self.course is not None
+        trace, reverse = self.trace, self.course.reverse
+        with tracing(trace):
+            index = trace.tensor_of(self.run.index)
+            output = index - 1 if reverse else index + 1
+        init = self.course.upper - 1 if reverse else self.course.lower
+        value = self.run.index
+        self.run.index, _ = trace.enter_index(None)
+        return Carry(value, init, output, Form(NumberStandIn, _INT))
+
+    def initial(self, place: Place) -> Any:
+        """Return what a leaf was before the loop."""
+        return self.settling.leaves[place[0]][0][place[1]]
+
+    def operand(self, init: Any, form: Form) -> Any:
+        """Return what goes into the first iteration, of the dtype that the body takes."""
+        spec = form.spec
+        if not isinstance(init, Tensor):
+            return full_primitive(shape=spec.shape, value=init or 0, dtype=spec.dtype)
+        return convert(strong_operand(here(init)), spec.dtype)
+
+    # -- the condition ------------------------------------------------------------------------
+
+    def condition(self, carries: list[Carry]) -> tuple[CapturedBody, list[Value], Tensor]:
+        """Return the trace of what decides whether there is another iteration."""
+        loop, variables = self.loop, self.loop.variables
+        trace = CapturedBody(self.operation, self.settling.differentiable)
+        variables.restore(self.settling.entry)
+        entered = self.settling.enter(trace)
+        numbers: dict[str, Tensor] = {}
+        values: list[Value | None] = []
+        counter: Tensor | None = None
+        for carry in carries:
+            place = carry.places[0] if carry.places else None
+            if place in entered:
+                values.append(entered[place][0])
+            elif carry.target is not None:
+                values.append(None)
+            elif place is not None and place[0] in self.flags:
+                value, flag = trace.enter(NumberStandIn, _BOOL)
+                variables[place[0]] = numbers[place[0]] = flag
+                values.append(value)
+            else:
+                value, held = trace.enter(carry.form.kind, carry.form.spec)
+                counter = held if carry.value is carries[-1].value else counter
+                values.append(value)
+        before = variables.all()
+        with tracing(trace):
+            going = go_on(*numbers.values())
+            if self.course is None:
+                assert loop.test is not None
+                answer = and_(going, loop.test)
+            else:
+                assert counter is not None
+                course = self.course
+                within = counter >= course.lower if course.reverse else counter < course.upper
+                answer = and_(going, lambda: within)
+        if not isinstance(answer, Tensor):
+            raise CannotRepeatError("its condition is known when it is traced")
+        holds = inside(trace, answer, _BOOL)
+        after = variables.all()
+        if trace.changed() or any(after[name] is not before[name] for name in before):
+            raise CannotRepeatError("its condition changes something")
+        if trace.checks or trace.failed:
+            raise CannotRepeatError(trace.failed or "its condition may fail")
+        for number, carry in enumerate(carries):
+            if carry.target is not None:
+                held_there = trace.closures.get(id(carry.target))
+                spec = carry.target.spec
+                values[number] = (
+                    Value(Spec(spec.shape, spec.dtype)) if held_there is None else held_there.value
+                )
+        values += [entered[place][0] for place in self.kept]
+        return trace, values, holds  # type: ignore[return-value]
+
+    # -- afterwards ---------------------------------------------------------------------------
+
+    def hand_out(self, carries: list[Carry], results: list[Any]) -> None:
+        """Give variables, and Tensors that are changed in place, what comes out of the loop."""
+        made: dict[Place, Any] = {}
+        same: dict[int, Any] = {}
+        for carry, result in zip(carries, results, strict=True):
+            if carry.target is not None:
+                assign(self.operation, carry.target, convert(result, carry.target.dtype))
+            elif not carry.places:
+                self.check(carry, result)
+            else:
+                place = carry.places[0]
+                end = self.settling.end_of(self.run, place)
+                made[place] = same.setdefault(id(end), self.as_python(carry, end, result))
+        self.put_into_swapped(made)
+        variables = self.loop.variables
+        variables.restore(dict.fromkeys(variables.all(), UNSET))
+        for name in self.loop.after:
+            if name in self.loop.stops:
+                variables[name] = made.get((name, 0), False)
+                continue
+            before = self.settling.entry[name]
+            leaves, tree = flatten(self.run.ends[name] if before is UNSET else before)
+            kept = [made.get((name, k), leaf) for k, leaf in enumerate(leaves)]
+            variables[name] = unflatten(tree, kept)
+
+    def as_python(self, carry: Carry, end: Any, result: Tensor) -> Any:
+        """Return a result as what it is to the function."""
+        kind = carry.form.kind
+        if issubclass(kind, NumberStandIn):
+            return as_number(result)
+        if issubclass(kind, StandIn):
+            result = stand_in(result, kind)
+        fresh = is_array(end) and self.trace.is_made_here(end._raw) and end._view is None
+        if not fresh or not (self.course is not None and self.course.count):
+            # The Tensor may be one from outside; of Python's numbers none can be written to.
+            trace: Any = active_trace()
+            trace.freeze(result)
+        return result
+
+    def put_into_swapped(self, made: dict[Place, Any]) -> None:
+        """Give Tensors that variables exchange in each iteration their contents."""
+        if not self.swaps:
+            return
+        count = None if self.course is None or self.flags else self.course.count
+        if count is None:
+            raise CannotRepeatError(
+                "which variable holds which Tensor depends on how often it runs"
+            )
+        final: dict[Place, Any] = {}
+        for place in self.swaps:
+            held = place
+            for _ in range(count % _cycle_length(self.swaps, place)):
+                held = self.swaps[held]
+            target = self.initial(held)
+            if is_array(target):
+                assign(self.operation, target, made[place])
+                final[place] = target
+        made.update(final)
+
+    def check(self, carry: Carry, result: Tensor) -> None:
+        if carry.form.spec == _BOOL and not active_trace().check_zero(result):  # type: ignore
+            raise CannotRepeatError("it does what only Python can do")
+
+
+def _cycle_length(swaps: dict[Place, Place], place: Place) -> int:
+    length, held = 1, swaps[place]
+    while held != place:
+        length, held = length + 1, swaps[held]
+    return length

@@ -1,0 +1,117 @@
+"""Trying to make a construct part of a graph, in such a way that a failure leaves no trace."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jitgrad.control.captured import CannotRepeatError
+from jitgrad.core.bind import active_trace
+from jitgrad.core.errors import JitgradError
+from jitgrad.syntax.variables import Variables
+from jitgrad.trace.capture import CannotCaptureError
+from jitgrad.trace.reads import scan
+from jitgrad.trace.rollback import Snapshot
+
+# So often the same body is tried in one trace after it has failed.
+_TRIALS = 3
+
+
+class Surroundings:
+    """The state of everything that functions read, their variables included.
+
+    Parameters
+    ----------
+    parts : sequence of function
+        What a construct was divided into.
+    """
+
+    def __init__(self, parts: Sequence[Callable[..., Any]]) -> None:
+        self._snapshots = []
+        for part in parts:
+            reads = scan(part, [])
+            if reads.unguardable:
+                raise CannotRepeatError(reads.unguardable)
+            found = [eval(path, dict(reads.roots)) for path in reads.captured.values()]
+            self._snapshots.append(Snapshot(reads, found))
+
+    def check(self) -> None:
+        """Refuse to capture what has changed anything.
+
+        Raises
+        ------
+        CannotRepeatError
+            Saying what.
+        """
+        for snapshot in self._snapshots:
+            changed = snapshot.what_changed()
+            if changed:
+                raise CannotRepeatError(changed)
+
+    def restore(self) -> None:
+        """Make everything what it was."""
+        for snapshot in self._snapshots:
+            snapshot.restore()
+
+
+def attempt(
+    parts: Sequence[Callable[..., Any]],
+    variables: Variables,
+    capture: Callable[[Surroundings], str],
+) -> tuple[str, str]:
+    """Run `capture`, undoing everything if it fails.
+
+    Parameters
+    ----------
+    parts : sequence of function
+        What the construct was divided into, the body first.
+    variables : Variables
+        Those that they assign.
+    capture : callable
+        Returns what became of the construct.
+
+    Returns
+    -------
+    tuple of (str, str)
+        What became of it, ``""`` if it failed; and why.
+    """
+    trace: Any = active_trace()
+    failures: dict[types.CodeType, int] = root_of(trace).failures
+    code: types.CodeType = parts[0].__code__  # type: ignore[attr-defined]
+    if failures.get(code, 0) >= _TRIALS:
+        return "", "it has failed before"
+    entry = variables.all()
+    surroundings: Surroundings | None = None
+    try:
+        surroundings = Surroundings(parts)
+        return capture(surroundings), ""
+    except (Exception, CannotCaptureError) as error:
+        variables.restore(entry)
+        if surroundings is not None:
+            surroundings.restore()
+        failures[code] = failures.get(code, 0) + 1
+        return "", _reason(error)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, CannotCaptureError):
+        return str(error)
+    text = error.what if isinstance(error, JitgradError) else f"{type(error).__name__}: {error}"
+    return text.partition("\n")[0]
+
+
+def root_of(trace: Any) -> Any:
+    """Return the outermost trace around `trace`."""
+    while getattr(trace, "outer", None) is not None:
+        trace = trace.outer
+    return trace
+
+
+def note(body: Callable[..., Any], kind: str, line: int, what: str, why: str = "") -> None:
+    """Remember what became of a construct."""
+    code: types.CodeType = body.__code__  # type: ignore[attr-defined]
+    place = f"{os.path.basename(code.co_filename)}:{line}"
+    reason = f": {why}" if why else ""
+    root_of(active_trace()).constructs[f"{place} {kind}"] = f"{what}{reason}"
