@@ -403,9 +403,8 @@ class CompiledFunction:
                 self._stand_in(trace, leaf, number, names.get(number, ""))
                 for number, leaf in enumerate(leaves)
             ]
-            if any(isinstance(x, StandIn) for x in stand_ins) and (
-                variant.environment.asks_for_types()
-            ):
+            trace.asks_for_types = variant.environment.asks_for_types()
+            if trace.asks_for_types and any(isinstance(x, StandIn) for x in stand_ins):
                 raise CannotCaptureError("it asks for the type of what may be an argument")
             arguments = unflatten(tree, stand_ins)
             return arguments if has_kwargs else (arguments, {})

@@ -56,6 +56,8 @@ class Explanation:
         In how many pieces these are cut by values that it asks for.
     retraces : tuple of str
         Why each trace after the first happened.
+    constructs : tuple of str
+        What became of each loop in the source, and why where it was unrolled.
     guards : tuple of str
         What is checked at each call.
     kernels : tuple of KernelReport
@@ -78,6 +80,7 @@ class Explanation:
     paths: int
     segments: int
     retraces: tuple[str, ...]
+    constructs: tuple[str, ...]
     guards: tuple[str, ...]
     kernels: tuple[KernelReport, ...]
     external: tuple[str, ...]
@@ -99,6 +102,7 @@ class Explanation:
             f"  kept for backward: {self.kept_bytes} bytes",
         ]
         lines += [f"  retrace: {reason}" for reason in self.retraces]
+        lines += [f"  source: {construct}" for construct in self.constructs]
         lines += [f"  guard:  {guard}" for guard in self.guards]
         lines += [
             f"  kernel: {k.name}: {k.statements} statements in {k.nests} loop nests"
@@ -125,6 +129,13 @@ def explain(
         paths=sum(variant.tree.paths for variant in variants),
         segments=len(segments),
         retraces=tuple(log),
+        constructs=tuple(
+            dict.fromkeys(
+                f"{place}: {what}"
+                for variant in variants
+                for place, what in variant.tree.constructs.items()
+            )
+        ),
         guards=tuple([g for variant in variants for g in variant.environment.describe()]),
         kernels=kernels,
         external=tuple([name for program in programs for name in program.external]),

@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.bodies import BodyTrace, Closure
+from jitgrad.control.operands import here
 from jitgrad.core.bind import tracing
 from jitgrad.core.primitive import Primitive, Template, transposes
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.arithmetic import add, mul, neg, sub
-from jitgrad.ops.cast import cast
+from jitgrad.ops.cast import cast, convert
 from jitgrad.ops.comparison import eq
 from jitgrad.ops.creation import clone_primitive
+from jitgrad.tensor.inplace import assign
 from jitgrad.tensor.modes import enable_grad
+from jitgrad.tensor.tape import keep_copies
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
 from jitgrad.trace.capture import CannotCaptureError
 from jitgrad.trace.stand_ins import NumberStandIn, StandIn, stand_in
@@ -281,3 +284,11 @@ def strong_operand(tensor: Tensor) -> Tensor:
         return tensor
     converted: Tensor = cast(tensor, dtype=tensor.dtype)
     return converted
+
+
+def overwrite(operation: str, target: Tensor, new: Tensor, since: int) -> None:
+    """Give a Tensor from outside the content that a construct, recorded `since`, has made of it."""
+    if new._node is not None:
+        # What the construct was given of it is what its way back needs.
+        keep_copies(new._node, here(target)._storage, since)
+    assign(operation, target, convert(new, target.dtype))

@@ -11,6 +11,7 @@ from jitgrad.core.dtypes import as_dtype, float32, float64, is_floating
 from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
 from jitgrad.nn.parameter import Parameter
 from jitgrad.ops.cast import convert
+from jitgrad.syntax.calls import callee
 from jitgrad.tensor.tensor import Tensor
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from jitgrad.control.captured import (
     CapturedBody,
     as_number,
     graph_of,
+    overwrite,
     strong_operand,
 )
 from jitgrad.core.bind import active_trace, tracing
@@ -25,7 +26,7 @@ from jitgrad.syntax.conditions import either, is_undecided, truth
 from jitgrad.syntax.jumps import RESULT
 from jitgrad.syntax.leaves import inside, is_array, is_number, kind_of, same_leaf, spec_of
 from jitgrad.syntax.variables import UNSET, Variables
-from jitgrad.tensor.inplace import assign
+from jitgrad.tensor.tape import next_number
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.stand_ins import NumberStandIn, StandIn, stand_in
 
@@ -118,9 +119,10 @@ class _Merge:
         checked = any(side.trace.checks for side in self.sides)
         if checked:
             self.outputs.append(([_check_of(side.trace) for side in self.sides], NumberStandIn))
+        since = next_number()
         found = self.bind() if self.outputs else []
         for target, value in zip(targets.values(), found[first_target:], strict=False):
-            assign("if", target, convert(value, target.dtype))
+            overwrite("if", target, value, since)
         if checked:
             trace: Any = active_trace()
             trace.check_zero(found[-1])

@@ -191,7 +191,7 @@ class Settling:
             if tree_after != tree:
                 raise CannotRepeatError(f"`{name}` changes its structure")
             for number, (leaf, end) in enumerate(zip(leaves, ends, strict=True)):
-                changed |= self.learn_leaf(run, (name, number), leaf, end)
+                changed |= self._learn_leaf(run, (name, number), leaf, end)
         for key in run.trace.changed():
             shadow = run.trace.closures[key].shadow
             if shadow._requires_grad and key not in self.differentiable:
@@ -201,10 +201,10 @@ class Settling:
                     changed = True
         return changed
 
-    def learn_leaf(self, run: Run, place: Place, leaf: Any, end: Any) -> bool:
+    def _learn_leaf(self, run: Run, place: Place, leaf: Any, end: Any) -> bool:
         form = self.forms.get(place)
         if is_number(leaf):
-            return self.learn_number(place, leaf, end, form)
+            return self._learn_number(place, leaf, end, form)
         if not is_array(leaf):
             if not same_leaf(leaf, end):
                 raise CannotRepeatError(f"`{place[0]}` becomes another object")
@@ -218,9 +218,9 @@ class Settling:
                 raise CannotRepeatError(f"`{place[0]}` shares its memory, and is bound anew")
             self.forms[place] = Form(type(leaf), here(leaf).spec, leaf.requires_grad)
             return True
-        return self.learn_array(run, place, leaf, end, form)
+        return self._learn_array(run, place, leaf, end, form)
 
-    def learn_number(self, place: Place, leaf: Any, end: Any, form: Form | None) -> bool:
+    def _learn_number(self, place: Place, leaf: Any, end: Any, form: Form | None) -> bool:
         if form is None and same_leaf(leaf, end):
             return False
         if not (is_number(end) or is_array(end)) or spec_of(end).shape:
@@ -238,7 +238,7 @@ class Settling:
         self.forms[place] = wanted
         return wanted != form
 
-    def learn_array(self, run: Run, place: Place, leaf: Any, end: Any, form: Form) -> bool:
+    def _learn_array(self, run: Run, place: Place, leaf: Any, end: Any, form: Form) -> bool:
         inside = run.entered[place][1]
         storage = here(leaf)._storage
         known = {c.tensor._storage for c in run.trace.closures.values()}
@@ -251,7 +251,7 @@ class Settling:
             return True
         if end is inside:
             return False
-        if type(end) is not form.kind:
+        if not is_array(end) or kind_of(end) is not form.kind:
             raise CannotRepeatError(f"`{place[0]}` becomes another kind of object")
         if (end.shape, end.dtype) != (form.spec.shape, form.spec.dtype):
             raise CannotRepeatError(
@@ -266,7 +266,8 @@ class Settling:
 
     def end_of(self, run: Run, place: Place) -> Any:
         """Return what a leaf is bound to after an iteration."""
-        return flatten(run.ends[place[0]])[0][place[1]]
+        found: Any = flatten(run.ends[place[0]])[0][place[1]]
+        return found
 
 
 def _is_still(trace: CapturedBody, leaf: Tensor, end: Any) -> bool:

@@ -61,7 +61,10 @@ def range_(*bounds: Any) -> Any:
     """Return ``range(*bounds)``, also of integers that only a run knows."""
     if not any(isinstance(b, Tensor) for b in bounds):
         return builtins.range(*bounds)
-    plain = lambda: builtins.range(*map(_as_index, bounds))  # noqa: E731 - as short as its use
+
+    def plain() -> builtins.range:
+        return builtins.range(*map(_as_index, bounds))
+
     if not 1 <= len(bounds) <= 3 or not all(map(_is_integer, bounds)):
         return plain()
     start, stop, step = {
@@ -128,16 +131,18 @@ def zip_(*iterables: Any, **options: Any) -> Any:
     """Return ``zip(*iterables)``."""
     courses = [course_of(each) for each in iterables]
     counts = [c.count for c in courses if c is not None]
-    simple = bool(courses) and not options and None not in counts
+    simple = bool(courses) and options.keys() <= {"strict"} and None not in counts
+    if options.get("strict") and len(set(counts)) > 1:
+        simple = False
     if not simple or any(c is None or c.reverse for c in courses):
-        return builtins.zip(*iterables, **options)
+        return builtins.zip(*iterables, **options)  # noqa: B905 - as the user calls it
     known: list[Any] = courses
 
     def item(k: Any) -> Any:
         return tuple([c.item(k + c.lower if _moves(c.lower) else k) for c in known])
 
     count = min(counts)  # type: ignore[type-var]
-    return Course(0, count, False, item, lambda: builtins.zip(*known))
+    return Course(0, count, False, item, lambda: builtins.zip(*known, strict=False))
 
 
 def reversed_(sequence: Any) -> Any:

@@ -55,7 +55,7 @@ class Liveness:
             both = self.block(node.body, after) | self.block(node.orelse, after)
             return both | _read(node.test)
         if isinstance(node, ast.For | ast.While):
-            return self.loop(node, after)
+            return self._loop(node, after)
         if isinstance(node, ast.With):
             inside = self.block(node.body, after)
             return inside | _read(*(item.context_expr for item in node.items))
@@ -63,12 +63,12 @@ class Liveness:
             inside = after.union(*(self.block(case.body, after) for case in node.cases))
             return inside | read_names([node])
         if isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
-            return self.guarded(node, after)  # type: ignore[arg-type]
+            return self._guarded(node, after)  # type: ignore[arg-type]
         if isinstance(node, ast.Return | ast.Raise):
             return _read(node) | self.always
         return (after - _certainly_assigned(node)) | _read(node)
 
-    def loop(self, node: ast.For | ast.While, after: frozenset[str]) -> frozenset[str]:
+    def _loop(self, node: ast.For | ast.While, after: frozenset[str]) -> frozenset[str]:
         question = node.test if isinstance(node, ast.While) else None
         own: frozenset[str] = frozenset()
         if isinstance(node, ast.For):
@@ -86,7 +86,7 @@ class Liveness:
         self.found[node] = Live(again, after)
         return again | _read(node.iter) if isinstance(node, ast.For) else again
 
-    def guarded(self, node: ast.Try, after: frozenset[str]) -> frozenset[str]:
+    def _guarded(self, node: ast.Try, after: frozenset[str]) -> frozenset[str]:
         """Return what is live before a ``try``: an exception may come at any point in it."""
         after = after | read_names([node])
         for handler in node.handlers:

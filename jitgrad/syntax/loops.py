@@ -14,6 +14,7 @@ from jitgrad.control.captured import (
     CapturedBody,
     as_number,
     graph_of,
+    overwrite,
     strong_operand,
 )
 from jitgrad.control.loop import bind_loop
@@ -30,11 +31,12 @@ from jitgrad.syntax.booleans import and_, go_on
 from jitgrad.syntax.carries import Carry, Form, Place, Run, Settling
 from jitgrad.syntax.conditions import either
 from jitgrad.syntax.courses import Course, course_of
+from jitgrad.syntax.integers import grows_slowly
 from jitgrad.syntax.jumps import RESULT
 from jitgrad.syntax.leaves import inside, is_array
-from jitgrad.syntax.trials import Surroundings, attempt, note
+from jitgrad.syntax.trials import Surroundings, attempt, code_of, note, root_of
 from jitgrad.syntax.variables import UNSET, Variables
-from jitgrad.tensor.inplace import assign
+from jitgrad.tensor.tape import next_number
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.stand_ins import NumberStandIn, StandIn, stand_in
 from jitgrad.trace.user_code import UserCodeRecorder
@@ -132,7 +134,9 @@ def while_(
 def _captured(loop: Construct, course: Course | None, obstacle: str) -> bool:
     """Make the loop an operation of the graph; False, with nothing changed, where it can't be."""
     what, why = "", obstacle
-    if not obstacle:
+    if root_of(active_trace()).asks_for_types:
+        why = "the function asks for the types of things"
+    if not why:
         what, why = attempt(loop.parts, loop.variables, lambda s: _capture(loop, course, s))
     kind = "while" if course is None else "for"
     note(loop.body, kind, loop.line, what or "run by Python and unrolled", why)
@@ -141,7 +145,7 @@ def _captured(loop: Construct, course: Course | None, obstacle: str) -> bool:
 
 def _capture(loop: Construct, course: Course | None, surroundings: Surroundings) -> str:
     """Bind the operation, and return what became of the loop."""
-    code: types.CodeType = loop.body.__code__  # type: ignore[attr-defined]
+    code = code_of(loop.body)
     settling = Settling(loop.variables, loop.again, loop.stops, _shared.get(code, set()))
     run = settling.settled(lambda trace: _run_body(loop, course, trace))
     if run.trace.was_written_to():
@@ -200,13 +204,15 @@ class _Binding:
         self.kept = [p for p, (_, t) in run.entered.items() if settling.end_of(run, p) is t]
         self.moving = [place for place in run.entered if place not in self.kept]
         self.swaps = self.find_swaps()
+        self.since = 0
 
     def bind(self) -> str:
         carries = self.carries()
         inputs = [carry.value for carry in carries]
         tensors = {k: c.tensor for k, c in self.trace.closures.items()}
         changed = set(self.trace.changed())
-        condition_trace, condition_inputs, holds = None, [], None
+        condition_trace, holds = None, None
+        condition_inputs: list[Value] = []
         if self.conditional:
             condition_trace, condition_inputs, holds = self.condition(carries)
             tensors |= {k: c.tensor for k, c in condition_trace.closures.items()}
@@ -241,6 +247,7 @@ class _Binding:
         operands = [*bounds, *first, *held, *more]
         keep = needs_gradient(operands)
         check_draws(self.operation, body, keep)
+        self.since = next_number()
         results, _ = bind_loop(form, operands, keep)
         self.hand_out(carries, results)
         return "a loop" if condition is None else "a loop with a condition"
@@ -289,6 +296,7 @@ class _Binding:
         for name in self.loop.after:
             if name not in self.loop.stops and self.settling.entry[name] is UNSET:
                 found += self.emergent(name)
+        self.check_integers(found)
         for flag in self.flags:
             value, _ = trace.enter(Tensor, _BOOL)
             output = inside(trace, run.ends[flag], _BOOL)
@@ -298,6 +306,14 @@ class _Binding:
         if self.course is not None and self.conditional:
             found.append(self.counter())
         return found
+
+    def check_integers(self, carries: list[Carry]) -> None:
+        """Refuse to hand on Python's ints that may grow beyond 64 bits."""
+        whole = [c for c in carries if c.form.spec.weak and c.form.spec.dtype.kind == "i"]
+        values = [carry.value for carry in whole]
+        for carry in whole:
+            if not grows_slowly(carry.output._raw, values, self.trace.builder.nodes):
+                raise CannotRepeatError(f"`{carry.places[0][0]}` may grow beyond 64 bits")
 
     def handed_on(self, end: Any, form: Form) -> Tensor:
         """Return a leaf at the end of an iteration as a Tensor of the body."""
@@ -431,7 +447,7 @@ class _Binding:
         same: dict[int, Any] = {}
         for carry, result in zip(carries, results, strict=True):
             if carry.target is not None:
-                assign(self.operation, carry.target, convert(result, carry.target.dtype))
+                overwrite(self.operation, carry.target, result, self.since)
             elif not carry.places:
                 self.check(carry, result)
             else:
@@ -480,7 +496,7 @@ class _Binding:
                 held = self.swaps[held]
             target = self.initial(held)
             if is_array(target):
-                assign(self.operation, target, made[place])
+                overwrite(self.operation, target, made[place], self.since)
                 final[place] = target
         made.update(final)
 

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 
 from jitgrad.syntax.scopes import assigned_names, in_scope
 
+_WHAT = {
+    "Try": "handles exceptions", "TryStar": "handles exceptions", "Delete": "deletes something",
+    "Import": "imports a module", "ImportFrom": "imports a module", "ClassDef": "defines a class",
+}  # fmt: skip
+
 
 def obstacle(
     body: Sequence[ast.stmt], assigned: frozenset[str], of_module: set[str], own: set[str]
@@ -26,14 +31,9 @@ def obstacle(
     if outside:
         return f"it assigns `{outside[0]}`, a variable from outside of the function"
     for node in in_scope(body):
+        what = _WHAT.get(type(node).__name__, "")
         if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            return f"line {node.lineno} assigns an attribute"
-        if isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
-            return f"line {node.lineno} handles exceptions"
-        if isinstance(node, ast.Delete):
-            return f"line {node.lineno} deletes something"
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            return f"line {node.lineno} imports a module"
-        if isinstance(node, ast.ClassDef):
-            return f"line {node.lineno} defines a class"
+            what = "assigns an attribute"
+        if what and isinstance(node, ast.stmt | ast.expr):
+            return f"line {node.lineno} {what}"
     return ""

@@ -6,6 +6,7 @@ import builtins
 
 from jitgrad.syntax.booleans import and_, chain, choose, go_on, not_, or_
 from jitgrad.syntax.branches import if_
+from jitgrad.syntax.builtin_functions import bool_, float_, int_, max_, min_
 from jitgrad.syntax.calls import callee, replace_when_called
 from jitgrad.syntax.courses import enumerate_, range_, reversed_, zip_
 from jitgrad.syntax.loops import for_, while_
@@ -14,7 +15,8 @@ __all__ = [
     "and_", "callee", "chain", "choose", "for_", "go_on", "if_", "not_", "or_", "while_",
 ]  # fmt: skip
 
-replace_when_called(builtins.range, range_)
-replace_when_called(builtins.enumerate, enumerate_)
-replace_when_called(builtins.zip, zip_)
-replace_when_called(builtins.reversed, reversed_)
+for _name, _ours in {
+    "range": range_, "enumerate": enumerate_, "zip": zip_, "reversed": reversed_,
+    "int": int_, "float": float_, "bool": bool_, "max": max_, "min": min_,
+}.items():  # fmt: skip
+    replace_when_called(getattr(builtins, _name), _ours)

@@ -121,9 +121,8 @@ def keeps_its_statements(body: Sequence[ast.stmt]) -> bool:
             return True
         if isinstance(node, ast.Name) and node.id in _LOOKING:
             return True
-        if isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
-            if jumps_out([node]):
-                return True
+        if type(node).__name__ in ("Try", "TryStar") and jumps_out([node]):
+            return True
     return False
 
 

@@ -79,7 +79,7 @@ def attempt(
     """
     trace: Any = active_trace()
     failures: dict[types.CodeType, int] = root_of(trace).failures
-    code: types.CodeType = parts[0].__code__  # type: ignore[attr-defined]
+    code = code_of(parts[0])
     if failures.get(code, 0) >= _TRIALS:
         return "", "it has failed before"
     entry = variables.all()
@@ -102,6 +102,12 @@ def _reason(error: BaseException) -> str:
     return text.partition("\n")[0]
 
 
+def code_of(function: Any) -> types.CodeType:
+    """Return the code of a function."""
+    code: types.CodeType = function.__code__
+    return code
+
+
 def root_of(trace: Any) -> Any:
     """Return the outermost trace around `trace`."""
     while getattr(trace, "outer", None) is not None:
@@ -111,7 +117,7 @@ def root_of(trace: Any) -> Any:
 
 def note(body: Callable[..., Any], kind: str, line: int, what: str, why: str = "") -> None:
     """Remember what became of a construct."""
-    code: types.CodeType = body.__code__  # type: ignore[attr-defined]
+    code = code_of(body)
     place = f"{os.path.basename(code.co_filename)}:{line}"
     reason = f": {why}" if why else ""
     root_of(active_trace()).constructs[f"{place} {kind}"] = f"{what}{reason}"

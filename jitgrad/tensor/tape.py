@@ -147,12 +147,14 @@ class Saved:
 
     def keep_copy(self, copies: dict[int, Any]) -> None:
         """Keep a copy of the value, which is about to be changed; equal ones share it."""
-        if self.storage.version == self.version and not isinstance(self.raw, Value):
+        if self.storage.version != self.version:
+            return
+        if not isinstance(self.raw, Value):  # those of a trace never change
             key = id(self.raw)
             if key not in copies:
                 copies[key] = self.raw.copy()
             self.raw = copies[key]
-            self.storage, self.version = Storage(), 0
+        self.storage, self.version = Storage(), 0
 
     def unpack(
         self,

@@ -123,6 +123,8 @@ class Captured:
         Whether arrays or scalars of NumPy came in that are neither inputs nor captured.
     differentiable : set of Value
         Inputs that require a gradient.
+    constructs : dict
+        What became of each loop in the user's source, by its place.
     """
 
     inputs: dict[Value, Source] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class Captured:
     checks: list[Value] = field(default_factory=list)
     met_numpy: bool = False
     differentiable: set[Value] = field(default_factory=set)
+    constructs: dict[str, str] = field(default_factory=dict)
 
 
 class Capture(UserCodeRecorder):
@@ -298,6 +301,7 @@ class Capture(UserCodeRecorder):
         captured = self.captured
         if self.was_written_to():
             raise CannotCaptureError("it changes in place what may be one Tensor or another")
+        captured.constructs = self.constructs
         leaves, captured.tree = flatten(result)
         active = active_values(self.builder.nodes, captured.differentiable)
         captured.leaves = [self._result_leaf(leaf, active) for leaf in leaves]

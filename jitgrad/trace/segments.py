@@ -80,6 +80,8 @@ class SegmentTree:
         Inputs that require a gradient.
     draws, writes : bool
         Whether random numbers are drawn, and whether inputs are changed in place, on some path.
+    constructs : dict
+        What became of each loop in the user's source, by its place.
     """
 
     inputs: dict[Value, Source] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class SegmentTree:
     differentiable: set[Value] = field(default_factory=set)
     draws: bool = False
     writes: bool = False
+    constructs: dict[str, str] = field(default_factory=dict)
 
     def in_order(self) -> list[Segment]:
         """Return every segment, each before those that follow it."""
@@ -138,6 +141,7 @@ class SegmentTree:
             for value in _result_values(segment.result):
                 path.export_to_later(value, previous)
         self.paths += 1
+        self.constructs |= captured.constructs
         self.draws |= any(node.primitive.impure for node in captured.nodes)
         self.writes |= bool(captured.writes)
 

@@ -33,6 +33,8 @@ class UserCodeRecorder(Recorder):
         self._extents: dict[Form, Extent] = {}
         # Whether an operator on Python numbers is being recorded, which gives a number again.
         self.among_numbers = False
+        # Whether a stand-in may be told from what it stands for.
+        self.asks_for_types = False
         # What became of the loops in the user's source, and how often a body could not be captured.
         self.constructs: dict[str, str] = {}
         self.failures: dict[CodeType, int] = {}
