@@ -15,12 +15,13 @@ import numpy as np
 from jitgrad.control.bodies import BodyTrace, Closure
 from jitgrad.control.operands import here
 from jitgrad.core.bind import tracing
-from jitgrad.core.primitive import Primitive, Template, transposes
+from jitgrad.core.extents import extents_in
+from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.arithmetic import add, mul, neg, sub
-from jitgrad.ops.cast import cast, convert
+from jitgrad.ops.cast import cast, convert, number_primitive
 from jitgrad.ops.comparison import eq
 from jitgrad.ops.creation import clone_primitive
 from jitgrad.tensor.inplace import assign
@@ -29,21 +30,10 @@ from jitgrad.tensor.tape import keep_copies
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
 from jitgrad.trace.capture import CannotCaptureError
 from jitgrad.trace.stand_ins import NumberStandIn, StandIn, stand_in
+from jitgrad.transforms.numbers import read_values_for_numbers
 from jitgrad.transforms.simplify import simplify
 
 Interval = tuple[int, int]
-
-number_primitive = Primitive(
-    "number",
-    ("x",),
-    eager=np.asarray,
-    infer=lambda x: Spec(x.shape, x.dtype, weak=True),
-    derivative=transposes(lambda ct: ct),
-    lowering=Template("{x}"),
-    samples=lambda rng: [],
-    doc="An element taken for a Python number, which takes part in promotion by its category.",
-    grad_name="",
-)
 
 
 class CannotRepeatError(CannotCaptureError):
@@ -90,6 +80,7 @@ class CapturedBody(BodyTrace):
         return value, index
 
     def _new_input(self, spec: Spec) -> Value:
+        self._hold_sizes(spec.shape)
         value = Value(Spec(spec.shape, spec.dtype))
         self.inputs.append(value)
         self._inputs.add(value)
@@ -133,6 +124,7 @@ class CapturedBody(BodyTrace):
 
     def _closed_over(self, tensor: Tensor) -> Closure:
         spec = tensor.spec
+        self._hold_sizes(spec.shape)
         value = Value(Spec(spec.shape, spec.dtype), tensor._raw.name)
         self._inputs.add(value)
         if isinstance(self.outer, CapturedBody):
@@ -155,7 +147,7 @@ class CapturedBody(BodyTrace):
             part = self.lift(view.base)
             with tracing(self), enable_grad():
                 for step in view.steps:
-                    part = step.show(part)
+                    part = step.read(part)
             if isinstance(tensor, StandIn):
                 part = stand_in(part, type(tensor))
             held = self._again[id(tensor)] = (tensor, part)
@@ -167,7 +159,7 @@ class CapturedBody(BodyTrace):
 
     def is_changed(self, entered: Tensor) -> bool:
         """Return whether a Tensor that came from outside was changed in place."""
-        return entered._raw is not self.first_raws[id(entered)]
+        return entered._raw is not self.first_raws.get(id(entered), entered._raw)
 
     def tensor_of(self, value: Value) -> Tensor:
         """Return a value of this trace as a Tensor."""
@@ -181,6 +173,14 @@ class CapturedBody(BodyTrace):
             with tracing(self):
                 held = self._again[id(number)] = (number, as_number(self.lift(number._counted)))
         return held[1]
+
+    def handed_on(self, tensor: Tensor) -> Tensor:
+        """Return a Tensor of the body as an output; its size has to be known outside."""
+        if tensor._view is not None:
+            tensor._view.refresh(tensor)
+        if any(self.is_made_here(extent.value) for extent in extents_in(tensor.shape)):
+            self.refuse("it hands on a part whose size differs from one iteration to the next")
+        return tensor
 
     # -- what a body can't do -----------------------------------------------------------------
 
@@ -275,7 +275,8 @@ def graph_of(
         for key in closures
     ]
     raws = tuple([tensor._raw for tensor in outputs])
-    return SubGraph(simplify(Graph((*inputs, *more), tuple(trace.builder.nodes), raws)), name)
+    graph = Graph((*inputs, *more), tuple(trace.builder.nodes), raws)
+    return SubGraph(simplify(read_values_for_numbers(graph)), name)
 
 
 def strong_operand(tensor: Tensor) -> Tensor:

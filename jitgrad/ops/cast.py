@@ -81,6 +81,19 @@ with_value: Primitive = register(
 )
 
 
+number_primitive = Primitive(
+    "number",
+    ("x",),
+    eager=np.asarray,
+    infer=lambda x: Spec(x.shape, x.dtype, weak=True),
+    derivative=transposes(lambda ct: ct),
+    lowering=Template("{x}"),
+    samples=lambda rng: [],
+    doc="An element taken for a Python number, which takes part in promotion by its category.",
+    grad_name="",
+)
+
+
 def convert(x: Any, dtype: DType) -> Any:
     """Return `x` in `dtype`, `x` itself where it has it already; to bool, zero is False."""
     return x if x.dtype == dtype else cast(x, dtype=dtype)

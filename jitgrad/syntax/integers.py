@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.control.branches import branch_primitive
-from jitgrad.control.captured import number_primitive
 from jitgrad.control.loop_form import INDEX
 from jitgrad.core.primitive import Alias, IndexMap
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ops.arithmetic import add, sub
-from jitgrad.ops.cast import cast
+from jitgrad.ops.cast import cast, number_primitive
 from jitgrad.ops.creation import clone_primitive
 from jitgrad.ops.rounding import floor_divide, remainder
 

@@ -56,9 +56,7 @@ def inside(trace: CapturedBody, leaf: Any, spec: Spec) -> Tensor:
         if is_number(leaf) and not isinstance(leaf, Tensor):
             number: Tensor = full_primitive(shape=(), value=leaf, dtype=spec.dtype)
             return number
-        tensor: Tensor = trace.lift(box_tensor(leaf))
-        if tensor._view is not None:
-            tensor._view.refresh(tensor)
+        tensor = trace.handed_on(trace.lift(box_tensor(leaf)))
         if tensor.spec.weak:
             tensor = strong_operand(tensor)
         converted: Tensor = convert(tensor, spec.dtype)

@@ -35,6 +35,12 @@ from jitgrad.syntax.scopes import (
 from jitgrad.syntax.source import FunctionNode, Source, define
 
 _ITEM = f"{OWN}item"
+# The function of `operator` that carries out each sign, without its ``i``.
+_NAMES_OF_SIGNS = {
+    "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "truediv", "FloorDiv": "floordiv",
+    "Mod": "mod", "Pow": "pow", "MatMult": "matmul", "LShift": "lshift", "RShift": "rshift",
+    "BitAnd": "and", "BitOr": "or", "BitXor": "xor",
+}  # fmt: skip
 _NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
 
 
@@ -120,6 +126,15 @@ class _Expressions(ast.NodeTransformer):
         node.func = call("callee", [node.func], node.func)
         return node
 
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        target = node.target
+        if not isinstance(target, ast.Subscript) or _must_stay(node.value):
+            return node
+        sign = constant(f"i{_NAMES_OF_SIGNS[type(node.op).__name__]}", node)
+        parts = [target.value, _as_index(target.slice), sign, _later(node.value)]
+        return like(ast.Expr(call("augment", parts, node)), node)
+
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         if _must_stay(node):
@@ -144,6 +159,16 @@ class _Expressions(ast.NodeTransformer):
             return node
         signs = constant(tuple(type(op).__name__ for op in node.ops), node)
         return call("chain", [signs, node.left, *map(_later, node.comparators)], node)
+
+
+def _as_index(node: ast.expr) -> ast.expr:
+    """Return the syntax of the object that an index is."""
+    if isinstance(node, ast.Tuple):
+        return like(ast.Tuple(list(map(_as_index, node.elts)), ast.Load()), node)
+    if not isinstance(node, ast.Slice):
+        return node
+    bounds = [constant(None, node) if b is None else b for b in (node.lower, node.upper, node.step)]
+    return call("slice", bounds, node)
 
 
 def _later(node: ast.expr) -> ast.expr:

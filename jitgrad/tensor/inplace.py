@@ -13,7 +13,7 @@ from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeE
 from jitgrad.core.primitive import Alias
 from jitgrad.ir.graph import Value
 from jitgrad.ops.cast import convert, stop_gradient
-from jitgrad.ops.creation import clone_primitive
+from jitgrad.ops.creation import clone_primitive, full_primitive
 from jitgrad.ops.index_forms import Advanced, split_index
 from jitgrad.ops.indexing import basic_item, fit_value, put_split
 from jitgrad.ops.slicing import Index, whole_index
@@ -189,6 +189,10 @@ def set_item(tensor: Tensor, index: Any, value: ArrayLike) -> None:
 
     _check_writable("x[...] = v", tensor)
     new = box_tensor(value)
+    if type(value) in (bool, int, float):
+        # In the Tensor's dtype at once: a float would be rounded to the default one before.
+        number = np.asarray(value).astype(tensor.dtype).item()
+        new = full_primitive(shape=(), value=number, dtype=tensor.dtype)
     split = split_index(tensor, index)
     if split.advanced is None and not split.steps:
         part = basic_item(tensor, split.basic)

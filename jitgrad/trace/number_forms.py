@@ -6,7 +6,7 @@ from typing import Any
 
 from jitgrad.ir.graph import Literal, Node, Value
 from jitgrad.ops.arithmetic import add, neg, sub
-from jitgrad.ops.cast import cast
+from jitgrad.ops.cast import cast, number_primitive
 from jitgrad.ops.creation import clone_primitive
 
 # Values with coefficients, and a constant.
@@ -25,7 +25,7 @@ def form_of(operand: Any, makers: dict[Value, Node]) -> Form:
     node = makers.get(operand)
     primitive = None if node is None else node.primitive
     if node is not None and all(o.spec.dtype.kind == "i" for o in node.inputs):
-        if primitive in (cast, clone_primitive):
+        if primitive in (cast, clone_primitive, number_primitive):
             return form_of(node.inputs[0], makers)
         if primitive is neg:
             return combined((frozenset(), 0), form_of(node.inputs[0], makers), -1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from tests.syntax.programs import compare
+from tests.syntax.programs import compare, compare_gradients
 
 
 def _x(n: int = 12) -> Any:
@@ -310,3 +310,14 @@ def test_gradients_through_a_loop(program: Any) -> None:
 def test_gradients_through_nested_loops() -> None:
     compare_gradients(triangular, _m())
     compare_gradients(lambda a: (rows(a) ** 2).sum() + gauss_seidel(a).sum(), _m())
+
+
+def test_numbers_are_not_rounded_where_they_are_assigned() -> None:
+    def assigned(a: Any) -> Any:
+        for i in range(a.shape[0]):
+            a[i] = 0.1
+            a[i] += 0.2
+        return a
+
+    compare(assigned, np.zeros(6), loops=1)
+    compare(assigned, jg.zeros(6, dtype=np.float64), loops=1)
