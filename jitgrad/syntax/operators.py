@@ -13,10 +13,11 @@ from jitgrad.syntax.loops import for_, while_
 from jitgrad.syntax.updates import augment
 
 __all__ = [
-    "and_", "augment", "callee", "chain", "choose", "for_", "go_on", "if_", "not_", "or_", "slice", "while_",
+    "and_", "augment", "callee", "chain", "choose", "for_", "go_on", "if_", "not_", "or_",
+    "slice", "while_",
 ]  # fmt: skip
 
-slice = builtins.slice  # noqa: A001 - under the name that Python has for it
+slice = builtins.slice
 
 for _name, _ours in {
     "range": range_, "enumerate": enumerate_, "zip": zip_, "reversed": reversed_,
