@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jitgrad.runtime.blas_library import provide_blas
 from jitgrad.runtime.built_in import DATA, SHAPE, STRIDES, built_in, is_usual, new_engine
 
 # Arguments beyond which what reads them off Python's objects is compiled as it is written.
@@ -118,7 +119,7 @@ def load(code: MachineCode, check: Callable[..., None]) -> LoadedCode:
     """
     import llvmlite.binding as llvm
 
-    for provide in (_provide_from_process, _provide_from_numba):
+    for provide in (_provide_from_process, _provide_from_blas, _provide_from_numba):
         provide(missing_symbols(code.symbols))
     missing = missing_symbols(code.symbols)
     if missing:
@@ -145,8 +146,14 @@ def _provide_from_process(names: Sequence[str]) -> None:
             llvm.add_symbol(name, ctypes.cast(symbol, ctypes.c_void_p).value)
 
 
+def _provide_from_blas(names: Sequence[str]) -> None:
+    """Let LLVM find what calls SciPy's BLAS."""
+    for name in names:
+        provide_blas(name)
+
+
 def _provide_from_numba(names: Sequence[str]) -> None:
-    """Let LLVM find Numba's C functions, which call BLAS."""
+    """Let LLVM find Numba's C functions."""
     if not names:
         return
     from numba.core.registry import cpu_target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 import os
 import sys
 import threading
@@ -18,6 +17,7 @@ import numpy as np
 from jitgrad.core.errors import ArgumentError
 from jitgrad.intrinsics import parallel
 from jitgrad.runtime import thread_pool
+from jitgrad.runtime.blas_library import blas_module, loaded_blas
 from jitgrad.runtime.thread_pool import ThreadPool
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +27,6 @@ _CACHE_LINE = 64
 # What OpenBLAS reads when it is loaded.
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
-_BLAS_OF_KERNELS = "scipy.linalg.cython_blas"
 _BLAS_OF_NUMPY = "numpy._core._multiarray_umath"
 
 _chosen: int | None = None
@@ -100,7 +99,7 @@ def limit_blas() -> None:
 
     A user who has chosen no number keeps that of the library.
     """
-    module = sys.modules.get(_BLAS_OF_KERNELS)
+    module = loaded_blas()
     change = _blas_function(module, "set_num_threads") if module is not None else None
     if change is not None and (_chosen is not None or os.environ.get(_VARIABLE)):
         change(min(get_num_threads(), _threads_of_blas()))
@@ -108,8 +107,7 @@ def limit_blas() -> None:
 
 def prepare_blas() -> None:
     """Load the BLAS library that kernels call, with the threads that it may use."""
-    if importlib.util.find_spec("scipy") is not None:
-        importlib.import_module(_BLAS_OF_KERNELS)
+    if blas_module() is not None:
         limit_blas()
 
 
@@ -262,7 +260,7 @@ def _begin_multiplying() -> tuple[int, int]:
     While another run has set them to one, these are as many as it had before the first such run.
     """
     global _multiplying, _blas_threads
-    module = sys.modules.get(_BLAS_OF_KERNELS)
+    module = loaded_blas()
     count = _blas_function(module, "get_num_threads") if module is not None else None
     change = _blas_function(module, "set_num_threads") if module is not None else None
     with _counting:
@@ -305,7 +303,8 @@ def _after_fork_in_child() -> None:
     if _multiplying:
         # in the child, the runs that would give BLAS its threads back do not go on
         _multiplying = 0
-        change = _blas_function(sys.modules[_BLAS_OF_KERNELS], "set_num_threads")
+        module = loaded_blas()
+        change = _blas_function(module, "set_num_threads") if module is not None else None
         if change is not None:
             change(_blas_threads)
     # it may be about to restrict itself to some of the processors
