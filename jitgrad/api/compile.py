@@ -21,6 +21,7 @@ from jitgrad.core.location import user_frame
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
 from jitgrad.ops.random import generator_state, set_generator_state
+from jitgrad.runtime.background import make_in_background, wait
 from jitgrad.runtime.build import clear_cache as clear_kernels
 from jitgrad.runtime.dispatch import (
     Call,
@@ -28,10 +29,12 @@ from jitgrad.runtime.dispatch import (
     UnknownBranchError,
     adjoint_programs,
     forward_programs,
+    programs_so_far,
     run_tree,
 )
 from jitgrad.runtime.key import ById, Key, call_key, leaf_key, what_changed
 from jitgrad.runtime.native import MISS
+from jitgrad.runtime.program import make_program
 from jitgrad.runtime.straight import Straight, make_straight
 from jitgrad.runtime.variant import Variant
 from jitgrad.syntax.convert import converted
@@ -43,6 +46,8 @@ from jitgrad.trace.stand_ins import StandIn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# What makes a program.
+_MODES = {"immediate": make_program, "background": make_in_background}
 # How often one place may be traced anew before the function is left to plain Python.
 _RETRACE_LIMIT = 16
 # How many different values an int argument has before it becomes a run-time input.
@@ -75,8 +80,14 @@ class CompiledFunction:
         The plain function; kept as ``__wrapped__``.
     """
 
-    def __init__(self, function: Callable[..., Any], retrace_limit: int = _RETRACE_LIMIT) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        retrace_limit: int = _RETRACE_LIMIT,
+        mode: str = "immediate",
+    ) -> None:
         self._function = function
+        self._make = _MODES[mode]
         self._variants: dict[Key, list[Variant]] = {}
         # For calls without and with keywords, each a list that is replaced and never changed.
         self._straight: list[Straight] = []
@@ -164,10 +175,13 @@ class CompiledFunction:
         captured: tuple[Any, ...],
     ) -> None:
         """Make the next call of this kind a quick one; called at the second call of the kind."""
-        if variant.straights >= _STRAIGHT_LIMIT:
+        if variant.straights >= _STRAIGHT_LIMIT or _is_pending(variant):
+            return
+        straight = make_straight(variant, leaves, tree, self._dynamic, captured, self._title)
+        if _is_pending(variant):
+            # It has asked for the program of the gradient: better wait for that.
             return
         variant.straights += 1
-        straight = make_straight(variant, leaves, tree, self._dynamic, captured, self._title)
         if straight is not None:
             known = self._straight_named if has_kwargs else self._straight
             latest = [straight, *known[: _QUICK_KINDS - 1]]
@@ -190,7 +204,9 @@ class CompiledFunction:
         try:
             for _ in range(2):
                 try:
-                    return run_tree(paths, Call(leaves, captured, paths.constants), self._title)
+                    return run_tree(
+                        paths, Call(leaves, captured, paths.constants), self._title, self._make
+                    )
                 except UnknownBranchError:
                     set_generator_state(random_state)
                     known = paths.paths
@@ -210,6 +226,22 @@ class CompiledFunction:
             set_generator_state(random_state)
             return _LeftToPython(error)
         return _LeftToPython()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the kernels that are being built in the background are there.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            After how many seconds to give up.
+
+        Returns
+        -------
+        bool
+            Whether the kernels of all calls so far are there.
+        """
+        variants = [v for listed in self._variants.values() for v in listed]
+        return wait([p for variant in variants for p in programs_so_far(variant.tree)], timeout)
 
     # -- looking inside -------------------------------------------------------------------
 
@@ -449,6 +481,10 @@ class CompiledFunction:
         return _LeftToPython()
 
 
+def _is_pending(variant: Variant) -> bool:
+    return any(program.pending for program in programs_so_far(variant.tree))
+
+
 _compiled: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
 
 
@@ -489,8 +525,12 @@ def _title_of(function: Callable[..., Any]) -> str:
 @overload
 def compile(function: F) -> F: ...
 @overload
-def compile(function: None = None, *, retrace_limit: int = ...) -> Callable[[F], F]: ...
-def compile(function: Any = None, *, retrace_limit: int = _RETRACE_LIMIT) -> Any:
+def compile(
+    function: None = None, *, retrace_limit: int = ..., mode: str = ...
+) -> Callable[[F], F]: ...
+def compile(
+    function: Any = None, *, retrace_limit: int = _RETRACE_LIMIT, mode: str = "immediate"
+) -> Any:
     """Return `function` as one that is traced at its first call and then runs compiled.
 
     Parameters
@@ -501,6 +541,10 @@ def compile(function: Any = None, *, retrace_limit: int = _RETRACE_LIMIT) -> Any
     retrace_limit : int
         How often it may be traced anew for one kind of arguments before it is left to plain
         Python, with one warning.
+    mode : {"immediate", "background"}
+        Whether the first call waits for the compiler. In the background kernels are built by a
+        thread; until they are there, calls run on the interpreter, which gives the same results
+        but for rounding.
 
     Returns
     -------
@@ -510,7 +554,7 @@ def compile(function: Any = None, *, retrace_limit: int = _RETRACE_LIMIT) -> Any
     Raises
     ------
     ArgumentError
-        If `function` is not callable.
+        If `function` is not callable, or the mode is another one.
 
     Notes
     -----
@@ -528,10 +572,12 @@ def compile(function: Any = None, *, retrace_limit: int = _RETRACE_LIMIT) -> Any
     ... def loss(w, x):
     ...     return (w * x).sum()
     """
+    if mode not in _MODES:
+        raise ArgumentError(f"compile: mode {mode!r} is none of {', '.join(_MODES)}")
     if function is None:
-        return functools.partial(compile, retrace_limit=retrace_limit)
+        return functools.partial(compile, retrace_limit=retrace_limit, mode=mode)
     if not callable(function):
         raise ArgumentError(f"compile: {type(function).__name__} is not callable")
     if isinstance(function, CompiledFunction):
         return function
-    return CompiledFunction(function, retrace_limit)
+    return CompiledFunction(function, retrace_limit, mode)

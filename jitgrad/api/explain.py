@@ -66,6 +66,8 @@ class Explanation:
         Operations carried out by NumPy between kernels.
     fallbacks : tuple of str
         Programs that run on the interpreter, and why.
+    pending : tuple of str
+        Programs that run on the interpreter while their kernels are built.
     kept_bytes : int
         Memory kept between forward and backward, beyond inputs and outputs.
     build_seconds : float
@@ -85,6 +87,7 @@ class Explanation:
     kernels: tuple[KernelReport, ...]
     external: tuple[str, ...]
     fallbacks: tuple[str, ...]
+    pending: tuple[str, ...]
     kept_bytes: int
     build_seconds: float
     disk_hits: int
@@ -111,6 +114,7 @@ class Explanation:
         ]
         lines += [f"  external call: {name}" for name in self.external]
         lines += [f"  interpreted: {reason}" for reason in self.fallbacks]
+        lines += [f"  interpreted while kernels are built: {title}" for title in self.pending]
         return "\n".join(lines)
 
 
@@ -140,6 +144,7 @@ def explain(
         kernels=kernels,
         external=tuple([name for program in programs for name in program.external]),
         fallbacks=tuple([f"{p.title}: {p.fallback}" for p in programs if p.fallback]),
+        pending=tuple([program.title for program in programs if program.pending]),
         kept_bytes=sum(function.kept_bytes() for function in functions),
         build_seconds=sum(program.seconds for program in programs),
         disk_hits=sum(k.origin == "disk" for k in kernels),

@@ -13,8 +13,8 @@ from jitgrad.core.spec import Spec
 from jitgrad.core.tree import unflatten
 from jitgrad.ir.graph import Value
 from jitgrad.ir.walk import active_values
-from jitgrad.runtime.graph_function import GraphFunction, ProgramNode
-from jitgrad.runtime.program import Program
+from jitgrad.runtime.graph_function import GraphFunction, MakeProgram, ProgramNode
+from jitgrad.runtime.program import Program, make_program
 from jitgrad.tensor.inplace import assign
 from jitgrad.tensor.modes import enable_grad, modes, no_grad
 from jitgrad.tensor.tape import SpentNode
@@ -91,7 +91,7 @@ class Call:
         return make_tensor(found if type(found) is np.ndarray else np.asarray(found))
 
 
-def run_tree(tree: SegmentTree, call: Call, title: str) -> Any:
+def run_tree(tree: SegmentTree, call: Call, title: str, make: MakeProgram = make_program) -> Any:
     """Run a call down the tree and return what the function would.
 
     Raises
@@ -109,7 +109,7 @@ def run_tree(tree: SegmentTree, call: Call, title: str) -> Any:
     segment = tree.root
     assert segment is not None
     while True:
-        _run_segment(segment, values, title)
+        _run_segment(segment, values, title, make)
         if segment.result is not None:
             return finish(segment.result, call, tree)
         assert segment.demanded is not None
@@ -119,19 +119,21 @@ def run_tree(tree: SegmentTree, call: Call, title: str) -> Any:
         segment = following
 
 
-def compile_segment(segment: Segment, title: str) -> CompiledSegment:
+def compile_segment(
+    segment: Segment, title: str, make: MakeProgram = make_program
+) -> CompiledSegment:
     """Return what runs `segment`; its kernels are built when they are first needed."""
     if segment.compiled is None:
         graph = segment.graph()
         segment.compiled = CompiledSegment(
-            GraphFunction(graph, title), graph.inputs, tuple(segment.exports)
+            GraphFunction(graph, title, make), graph.inputs, tuple(segment.exports)
         )
     compiled: CompiledSegment = segment.compiled
     return compiled
 
 
-def _run_segment(segment: Segment, values: dict[Value, Any], title: str) -> None:
-    compiled = segment.compiled or compile_segment(segment, title)
+def _run_segment(segment: Segment, values: dict[Value, Any], title: str, make: MakeProgram) -> None:
+    compiled = segment.compiled or compile_segment(segment, title, make)
     if compiled.outputs:
         arguments = [values[value] for value in compiled.inputs]
         values.update(zip(compiled.outputs, compiled.function.apply(arguments), strict=True))
@@ -246,6 +248,12 @@ def adjoint_programs(tree: SegmentTree, title: str) -> list[Program]:
         for segment, wrt in _differentiated(tree)
         for program in compile_segment(segment, title).function.adjoint_programs(wrt)
     ]
+
+
+def programs_so_far(tree: SegmentTree) -> list[Program]:
+    """Return the programs that were made for the tree's segments."""
+    compiled = [segment.compiled for segment in tree.in_order() if segment.compiled is not None]
+    return [program for segment in compiled for program in segment.function.all_programs()]
 
 
 def _differentiated(tree: SegmentTree) -> list[tuple[Segment, tuple[int, ...]]]:

@@ -20,6 +20,9 @@ from jitgrad.transforms.replay import replay
 from jitgrad.transforms.residuals import Split, split
 from jitgrad.transforms.simplify import simplify
 
+# From a graph, the layouts of its inputs and a title to a program.
+MakeProgram = Callable[[Graph, Sequence[int], str], Program]
+
 
 class GraphFunction:
     """A graph that runs compiled, forwards and backwards.
@@ -30,11 +33,14 @@ class GraphFunction:
         The function; simplified here.
     title : str
         The user's function and where it stands, for reports and generated files.
+    make : callable
+        `make_program`, or what takes its place.
     """
 
-    def __init__(self, graph: Graph, title: str) -> None:
+    def __init__(self, graph: Graph, title: str, make: MakeProgram = make_program) -> None:
         self.graph = simplify(graph)
         self.title = title
+        self.make = make
         self._plain = simplify(graph, differentiated=False)
         self._forward: dict[tuple[int, ...], Program] = {}
         self._derivatives: dict[tuple[int, ...], Derivative] = {}
@@ -68,14 +74,14 @@ class GraphFunction:
         """Return the program that computes the outputs alone."""
         program = self._forward.get(layouts)
         if program is None:
-            program = self._forward[layouts] = make_program(self._plain, layouts, self.title)
+            program = self._forward[layouts] = self.make(self._plain, layouts, self.title)
         return program
 
     def derivative(self, wrt: tuple[int, ...]) -> Derivative:
         """Return the function's derivative with respect to the inputs of these numbers."""
         derivative = self._derivatives.get(wrt)
         if derivative is None:
-            derivative = self._derivatives[wrt] = Derivative(self.graph, wrt, self.title)
+            derivative = self._derivatives[wrt] = Derivative(self.graph, wrt, self.title, self.make)
         return derivative
 
     def apply(self, arguments: Sequence[Any]) -> list[Any]:
@@ -131,13 +137,16 @@ class Derivative:
         The function.
     wrt : tuple of int
         Numbers of the inputs.
-    title : str
+    title, make
         As of `GraphFunction`.
     """
 
-    def __init__(self, graph: Graph, wrt: tuple[int, ...], title: str) -> None:
+    def __init__(
+        self, graph: Graph, wrt: tuple[int, ...], title: str, make: MakeProgram = make_program
+    ) -> None:
         self.graph = graph
         self.title = title
+        self.make = make
         inputs = [graph.inputs[k] for k in wrt]
         active = active_values(graph.nodes, inputs)
         # An output that is an input itself, or a repeated one, still gets its own cotangent.
@@ -204,7 +213,7 @@ class Derivative:
         """Return the program from inputs to outputs and what is kept."""
         program = self._forward.get(layouts)
         if program is None:
-            program = make_program(self.split.forward, layouts, f"{self.title} forward")
+            program = self.make(self.split.forward, layouts, f"{self.title} forward")
             self._forward[layouts] = program
         return program
 
@@ -212,7 +221,7 @@ class Derivative:
         """Return the program from what is saved and cotangents to gradients."""
         program = self._backward.get(layouts)
         if program is None:
-            program = make_program(self.split.backward, layouts, f"{self.title} adjoint")
+            program = self.make(self.split.backward, layouts, f"{self.title} adjoint")
             self._backward[layouts] = program
         return program
 
@@ -229,7 +238,9 @@ class Derivative:
     def gradient_function(self) -> GraphFunction:
         """Return the function from inputs and cotangents to gradients, differentiable again."""
         if self._gradient is None:
-            self._gradient = GraphFunction(self._gradient_graph, f"{self.title} gradient")
+            self._gradient = GraphFunction(
+                self._gradient_graph, f"{self.title} gradient", self.make
+            )
         return self._gradient
 
     def apply(

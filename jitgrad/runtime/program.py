@@ -69,6 +69,8 @@ class Program:
         other shapes, dtypes or layouts; None if there is none.
     root_of : callable
         Returns the value whose array holds that of another one.
+    pending : bool
+        Whether the interpreter runs while kernels are being built.
     """
 
     graph: Graph
@@ -81,6 +83,7 @@ class Program:
     fallback: str = ""
     make_native: Callable[[], Callable[..., Any] | None] = lambda: None
     root_of: Callable[[Value], Value] = lambda value: value
+    pending: bool = False
 
     def source(self) -> str:
         """Return the generated source of all kernels."""
@@ -93,7 +96,7 @@ def layout_of(raw: Any) -> int:
 
 
 def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
-    """Generate and build the program of `graph`.
+    """Generate and build the program of `graph`, with a warning where that fails.
 
     Parameters
     ----------
@@ -107,8 +110,24 @@ def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
     Returns
     -------
     Program
-        Runs kernels; or the interpreter, with one warning, where a kernel can't be built.
+        Runs kernels; or the interpreter where a kernel can't be built.
     """
+    program = build_program(graph, layouts, title)
+    if program.fallback:
+        warnings.warn(fallback_text(program), FallbackWarning, stacklevel=2)
+    return program
+
+
+def fallback_text(program: Program) -> str:
+    """Return the warning of a program that could not be built."""
+    return (
+        f"{program.title}: a kernel could not be built and the program runs on the interpreter: "
+        f"{program.fallback}"
+    )
+
+
+def build_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
+    """Generate and build the program of `graph`, without a warning; see `make_program`."""
     if any(not bits & _ALIGNED for bits in layouts if bits >= 0):
         return _with_aligned_copies(graph, layouts, title)
     start = time.perf_counter()
@@ -119,12 +138,6 @@ def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
     except Exception as error:  # whatever goes wrong here, the interpreter still gives the result
         reason = _reason(error)
         program = Program(graph, title, lambda *inputs: interpret(graph, inputs), fallback=reason)
-        warnings.warn(
-            f"{title}: a kernel could not be built and the program runs on the interpreter: "
-            f"{reason}",
-            FallbackWarning,
-            stacklevel=2,
-        )
     program.seconds = time.perf_counter() - start
     return program
 
@@ -133,7 +146,7 @@ def _with_aligned_copies(graph: Graph, layouts: Sequence[int], title: str) -> Pr
     """Return a program that copies arrays whose elements lie between the places for them."""
     odd = [bits >= 0 and not bits & _ALIGNED for bits in layouts]
     usual = [USUAL_LAYOUT if is_odd else b for b, is_odd in zip(layouts, odd, strict=True)]
-    program = make_program(graph, usual, title)
+    program = build_program(graph, usual, title)
     run = program.run
 
     def run_on_copies(*inputs: Any) -> tuple[Any, ...]:
