@@ -20,7 +20,7 @@ from jitgrad.core.errors import ArgumentError, FallbackWarning
 from jitgrad.core.location import user_frame
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
-from jitgrad.ops.random import generator_state, set_generator_state
+from jitgrad.ops.generators import generator_state, set_generator_state
 from jitgrad.runtime.background import make_in_background, wait
 from jitgrad.runtime.build import clear_cache as clear_kernels
 from jitgrad.runtime.dispatch import (

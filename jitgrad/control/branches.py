@@ -17,14 +17,8 @@ from jitgrad.control.bodies import (
     trace_body,
 )
 from jitgrad.control.derive import backward_graph
-from jitgrad.control.operands import (
-    check_draws,
-    here,
-    leaf_names,
-    needs_gradient,
-    operand,
-    predicate,
-)
+from jitgrad.control.draws import take_out_draws
+from jitgrad.control.operands import here, leaf_names, operand, predicate
 from jitgrad.control.run_loop import own_copies, usual_arrays
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import int64, is_floating
@@ -32,8 +26,7 @@ from jitgrad.core.errors import ArgumentError, DtypeError, TraceError
 from jitgrad.core.primitive import External, Primitive, together
 from jitgrad.core.spec import Spec
 from jitgrad.core.tree import flatten, map_tree, unflatten
-from jitgrad.ir.graph import Value
-from jitgrad.ir.subgraph import SubGraph, is_impure
+from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.cast import convert
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor, box_tensor
@@ -215,39 +208,22 @@ def _traced(
         inputs = [trace.input(Spec(t.shape, t.dtype), t.requires_grad) for t in given]
         runs.append(trace_body(trace, branch, unflatten(tree, inputs)))
     _check_same(operation, names, runs)
-    draws = [_taken_out(run) for run in runs]
+    draws = take_out_draws(runs)
+    tickets = [d.begin(1) for d in draws]
     closures = merge_closures([run.trace for run in runs])
     graphs: list[SubGraph] = []
     for number, (name, run) in enumerate(zip(names, runs, strict=True)):
-        placed = [
-            value if k == number else Value(value.spec)
-            for k, drawn in enumerate(draws)
-            for value, _ in drawn
-        ]
-        values = [*run.trace.inputs, *placed]
+        numbers = [value for d in draws for value in (d.keys[number], d.firsts[number])]
+        run.outputs.extend(d.lasts[number] for d in draws)
+        values = [*run.trace.inputs, *numbers]
         graphs.append(subgraph(run, values, closures, f"{name} of {operation}"))
-    drawn = [tensor for found in draws for _, tensor in found]
-    everything = [*given, *drawn, *closures.values()]
-    for graph in graphs:
-        check_draws(operation, graph, needs_gradient(everything))
+    everything = [*given, *(n for ticket in tickets for n in ticket), *closures.values()]
     found = branch_primitive(index, *everything, branches=tuple(graphs))
     results = found if isinstance(found, tuple) else (found,)
-    return unflatten(runs[0].tree, results)
-
-
-def _taken_out(run: Traced) -> list[tuple[Value, Tensor]]:
-    """Draw outside what a branch draws without looking at values, so that it is drawn once."""
-    taken: list[tuple[Value, Tensor]] = []
-    kept = []
-    for node in run.trace.builder.nodes:
-        if is_impure(node) and not node.inputs:
-            found = node.primitive(**dict(node.params))
-            drawn = found if isinstance(found, tuple) else (found,)
-            taken += zip(node.outputs, drawn, strict=True)
-        else:
-            kept.append(node)
-    run.trace.builder.nodes[:] = kept
-    return taken
+    count = len(results) - len(draws)
+    for d, (_, first), last in zip(draws, tickets, results[count:], strict=True):
+        d.end(1, first, last)
+    return unflatten(runs[0].tree, results[:count])
 
 
 def _check_same(operation: str, names: Sequence[str], runs: Sequence[Traced]) -> None:

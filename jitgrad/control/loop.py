@@ -53,24 +53,18 @@ def _forget(params: dict[str, Any], read: tuple[bool, ...]) -> dict[str, Any]:
     return params if read[-1] else {**params, "keep": False}
 
 
-def _primitive(name: str, impure: bool) -> Primitive:
-    return Primitive(
-        name,
-        ("*xs",),
-        eager=_run,
-        infer=_infer,
-        derivative=together(_backward),
-        lowering=External(),
-        samples=lambda rng: [],
-        doc="Runs a body again and again.",
-        grad_name="LoopBackward",
-        impure=impure,
-        unread=_forget,
-    )
-
-
-_loop = _primitive("loop", impure=False)
-_loop_with_draws = _primitive("loop_with_draws", impure=True)
+_loop = Primitive(
+    "loop",
+    ("*xs",),
+    eager=_run,
+    infer=_infer,
+    derivative=together(_backward),
+    lowering=External(),
+    samples=lambda rng: [],
+    doc="Runs a body again and again.",
+    grad_name="LoopBackward",
+    unread=_forget,
+)
 
 
 def bind_loop(loop: Loop, operands: Sequence[Any], keep: bool) -> tuple[list[Any], Any]:
@@ -85,8 +79,7 @@ def bind_loop(loop: Loop, operands: Sequence[Any], keep: bool) -> tuple[list[Any
     keep : bool
         Whether to keep the states for the way back, which runs the loop again without them.
     """
-    primitive = _loop_with_draws if loop.body.impure else _loop
-    found = primitive(*operands, keep=keep, **_params(loop))
+    found = _loop(*operands, keep=keep, **_params(loop))
     results = found if isinstance(found, tuple) else (found,)
     return list(results[:-1]), results[-1]
 

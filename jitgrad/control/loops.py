@@ -9,21 +9,18 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.bodies import BodyTrace, Traced, merge_closures, subgraph, trace_body
+from jitgrad.control.draws import take_out_draws
 from jitgrad.control.loop import bind_loop
 from jitgrad.control.loop_form import Loop
-from jitgrad.control.operands import (
-    check_draws,
-    here,
-    leaf_names,
-    needs_gradient,
-    operand,
-    predicate,
-)
+from jitgrad.control.operands import here, leaf_names, needs_gradient, operand, predicate
 from jitgrad.core.dtypes import int64, promote_dtypes
 from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError, TraceError
 from jitgrad.core.spec import Spec
 from jitgrad.core.tree import Tree, flatten, unflatten
+from jitgrad.ir.graph import Value
 from jitgrad.ir.subgraph import SubGraph
+from jitgrad.ops.arithmetic import sub
+from jitgrad.ops.selection import maximum
 from jitgrad.tensor.tensor import Tensor, make_tensor
 
 # What all bodies are traced as: from index, carry and slices to carry and what is stacked.
@@ -358,21 +355,44 @@ def _loop(
     stopping = None
     if condition is not None:
         stopping = _trace_condition(operation, condition, carry)
+        if take_out_draws([stopping]):
+            stopping.trace.refuse("its condition draws random numbers")
         traces.append(stopping.trace)
     closures = merge_closures(traces)
-    graph = subgraph(traced, traced.trace.inputs, closures, f"body of {operation}")
+    lower, upper = (0, length) if bounds is None else bounds
+    # Of each generator the number of the next draw is carried along, the key is a constant.
+    draws = take_out_draws([traced])
+    runs = None if condition is not None else _how_many(lower, upper)
+    tickets = [d.begin(runs) for d in draws]
+    count, carried = len(carry.tensors), len(carry.tensors) + len(draws)
+    keys = [d.keys[0] for d in draws]
+    traced.outputs[count:count] = [d.lasts[0] for d in draws]
+    given = traced.trace.inputs
+    values = [*given[: 1 + count], *(d.firsts[0] for d in draws), *given[1 + count :], *keys]
+    graph = subgraph(traced, values, closures, f"body of {operation}")
     holds: SubGraph | None = None
     if stopping is not None:
-        holds = subgraph(stopping, stopping.trace.inputs, closures, f"condition of {operation}")
-    loop = Loop(graph, holds, len(carry.tensors), len(sliced), length, reverse)
-    lower, upper = (0, length) if bounds is None else bounds
-    operands = [lower, upper, *carry.tensors, *sliced, *closures.values()]
-    keep = needs_gradient(operands)
-    check_draws(operation, graph, keep)
-    results, _ = bind_loop(loop, operands, keep)
-    count = len(carry.tensors)
-    stacked = unflatten(traced.tree.children[1], results[count:])
+        unread = [Value(v.spec) for v in (*keys, *keys)]
+        values = [*stopping.trace.inputs, *unread]
+        holds = subgraph(stopping, values, closures, f"condition of {operation}")
+    loop = Loop(graph, holds, carried, len(sliced), length, reverse)
+    firsts = [number for _, number in tickets]
+    operands = [
+        lower, upper, *carry.tensors, *firsts, *sliced, *(key for key, _ in tickets),
+        *closures.values(),
+    ]  # fmt: skip
+    results, _ = bind_loop(loop, operands, needs_gradient(operands))
+    for d, first, last in zip(draws, firsts, results[count:carried], strict=True):
+        d.end(runs, first, last)
+    stacked = unflatten(traced.tree.children[1], results[carried:])
     return unflatten(carry.tree, results[:count]), stacked
+
+
+def _how_many(lower: int | Tensor, upper: int | Tensor) -> Any:
+    """Return how often a counted loop runs."""
+    if isinstance(lower, int) and isinstance(upper, int):
+        return max(upper - lower, 0)
+    return maximum(sub(upper, lower), 0)
 
 
 def _trace(

@@ -9,9 +9,8 @@ import numpy as np
 
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import bool_
-from jitgrad.core.errors import DtypeError, GradientError, ShapeError
+from jitgrad.core.errors import DtypeError, ShapeError
 from jitgrad.core.tree import Tree
-from jitgrad.ir.subgraph import SubGraph
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor, box_tensor
 from jitgrad.trace.stand_ins import strong
@@ -80,19 +79,3 @@ def leaf_names(root: str, tree: Tree) -> list[str]:
         for name, child in zip(names, tree.children, strict=True)
         for leaf in leaf_names(name, child)
     ]
-
-
-def check_draws(operation: str, body: SubGraph, differentiated: bool) -> None:
-    """Refuse to differentiate what draws random numbers.
-
-    Raises
-    ------
-    GradientError
-        If it would have to: on the way back the numbers would be others.
-    """
-    if differentiated and body.impure:
-        raise GradientError(
-            f"{operation}: the body draws random numbers and is differentiated",
-            why="on the way back it is run again, and would draw others",
-            do="draw them before, and pass them to the body",
-        )

@@ -307,7 +307,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """The compiled program calls `eager` on arrays between its kernels."""
+    """The compiled program calls `eager` on arrays between its kernels.
+
+    Parameters
+    ----------
+    cost : int, optional
+        Roughly how many additions an element is worth, of an operation that a derivative may
+        carry out again; without it the output is kept.
+    """
+
+    cost: int | None = None
 
 
 Lowering = (

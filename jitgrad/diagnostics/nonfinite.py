@@ -17,7 +17,7 @@ from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
 from jitgrad.ir.interpret import read_operand, run_nodes
 from jitgrad.ir.printer import value_names
 from jitgrad.ir.walk import active_values
-from jitgrad.ops.random import generator_state, set_generator_state
+from jitgrad.ops.generators import generator_state, set_generator_state
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.transforms.adjoint import adjoint
 

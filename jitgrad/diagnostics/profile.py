@@ -13,7 +13,7 @@ from jitgrad.core.errors import ArgumentError
 from jitgrad.diagnostics.path import trace_path
 from jitgrad.diagnostics.programs import ProgramRun, names_in, program_runs
 from jitgrad.ir.interpret import evaluate_primitive
-from jitgrad.ops.random import generator_state, set_generator_state
+from jitgrad.ops.generators import generator_state, set_generator_state
 from jitgrad.runtime.program import Program
 
 

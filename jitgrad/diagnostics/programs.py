@@ -12,7 +12,7 @@ from jitgrad.diagnostics.path import Path
 from jitgrad.ir.graph import Value
 from jitgrad.ir.printer import value_names
 from jitgrad.ir.walk import active_values
-from jitgrad.ops.random import generator_state, set_generator_state
+from jitgrad.ops.generators import generator_state, set_generator_state
 from jitgrad.runtime.dispatch import compile_segment
 from jitgrad.runtime.graph_function import Derivative
 from jitgrad.runtime.program import Program, layout_of

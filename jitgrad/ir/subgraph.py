@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jitgrad.ir.graph import Graph, Literal, Node, Value
+from jitgrad.ir.graph import Graph, Literal, Value
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -38,11 +38,6 @@ class SubGraph:
     def __repr__(self) -> str:
         return f"graph_{self.digest[:12]}"
 
-    @property
-    def impure(self) -> bool:
-        """Whether it draws random numbers, so that running it again gives something else."""
-        return any(is_impure(node) for node in self.graph.nodes)
-
 
 def subgraphs_of(parameter: Any) -> Iterator[SubGraph]:
     """Yield the graphs that a static parameter is or holds."""
@@ -51,13 +46,6 @@ def subgraphs_of(parameter: Any) -> Iterator[SubGraph]:
     elif isinstance(parameter, tuple):
         for item in parameter:
             yield from subgraphs_of(item)
-
-
-def is_impure(node: Node) -> bool:
-    """Return whether equal nodes may give different results, here or in a graph inside."""
-    return node.primitive.impure or any(
-        graph.impure for parameter in node.params.values() for graph in subgraphs_of(parameter)
-    )
 
 
 def _digest(graph: Graph) -> str:

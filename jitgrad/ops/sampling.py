@@ -21,7 +21,7 @@ from jitgrad.ops.shape import broadcast_to
 from jitgrad.ops.slicing import slice_primitive, whole_index
 
 if TYPE_CHECKING:
-    from jitgrad.ops.random import Generator
+    from jitgrad.ops.generators import Generator
     from jitgrad.tensor.tensor import ArrayLike, Tensor
 
 

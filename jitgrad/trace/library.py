@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.ops.generators import Generator
+
 _ROOTS = tuple(
     {
         os.path.realpath(path) + os.sep
@@ -100,6 +102,11 @@ def is_library_class(cls: type) -> bool:
     """Return whether a class is defined in library code."""
     module = sys.modules.get(cls.__module__)
     return module is None or (cls.__module__ != "__main__" and is_library_module(module))
+
+
+def is_recorded(thing: Any) -> bool:
+    """Return whether a trace records all that is done with an object, so that its state is free."""
+    return isinstance(thing, Generator)
 
 
 def is_immutable(thing: Any) -> bool:

@@ -27,6 +27,7 @@ from jitgrad.trace.library import (
     is_library_file,
     is_library_module,
     is_pure_callable,
+    is_recorded,
     why_impure,
     why_impure_attribute,
 )
@@ -204,6 +205,8 @@ class _Scanner:
         elif isinstance(thing, (Boxed, np.ndarray)):
             self.reads.captured[id(thing)] = path
             self.guard("tensor", path, Kind.of(thing), description)
+        elif is_recorded(thing):
+            self.guard("is", path, thing, description)
         else:
             self.reads.objects.append(thing)
             self.visit_composite(thing, path, description, is_root)

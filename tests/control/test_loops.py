@@ -337,11 +337,6 @@ def test_a_body_that_changes_what_is_outside_is_refused() -> None:
     assert_close(total, X)
 
 
-def test_a_body_that_draws_is_not_differentiated() -> None:
-    with pytest.raises(GradientError, match="draws random numbers"):
-        jg.grad(lambda x: jg.fori_loop(0, 2, lambda i, c: c * jg.rand(3), x).sum())(jg.tensor(X))
-
-
 def test_an_index_out_of_range_raises_as_without_a_loop() -> None:
     x = jg.tensor(X)
     with pytest.raises(IndexError):
