@@ -139,7 +139,7 @@ def checkpoint(function: F) -> F:
     Returns
     -------
     callable
-        Gives the same values and gradients; random numbers that it draws are kept.
+        Gives the same values and gradients; random numbers that it draws are the same.
 
     Examples
     --------

@@ -299,24 +299,19 @@ class Call:
         Its name; it writes all of the output.
     arguments : callable
         ``arguments(**params)`` gives the integers that it takes after the arrays.
-    """
-
-    intrinsic: str
-    arguments: Callable[..., tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class External:
-    """The compiled program calls `eager` on arrays between its kernels.
-
-    Parameters
-    ----------
     cost : int, optional
         Roughly how many additions an element is worth, of an operation that a derivative may
         carry out again; without it the output is kept.
     """
 
+    intrinsic: str
+    arguments: Callable[..., tuple[int, ...]]
     cost: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """The compiled program calls `eager` on arrays between its kernels."""
 
 
 Lowering = (

@@ -18,6 +18,7 @@ from jitgrad.intrinsics import (  # noqa: F401 - imported for what they declare
     parallel,
     pooling,
     power,
+    random,
     tiles,
     trigonometric,
 )

@@ -163,3 +163,10 @@ random_ticket = register(
         impure=True,
     )
 )
+
+
+def next_draw(generator: Generator | None) -> Any:
+    """Return key and number of the next draw of a generator, of the process's own for None."""
+    source = default_generator if generator is None else generator
+    # No operation where nobody records any.
+    return source.reserve(1) if active_trace() is None else random_ticket(count=1, source=source)

@@ -15,7 +15,6 @@ References
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,19 @@ import numpy as np
 import numpy.typing as npt
 
 from jitgrad.core.bind import box
-from jitgrad.core.dtypes import as_dtype, float64, get_default_dtype, int64, result_dtype
+from jitgrad.core.dtypes import as_dtype, float32, float64, get_default_dtype, int64, result_dtype
 from jitgrad.core.errors import ArgumentError
-from jitgrad.core.primitive import External, Primitive, Sample, Template, none, register
+from jitgrad.core.philox import philox
+from jitgrad.core.primitive import (
+    Call,
+    External,
+    Lowering,
+    Primitive,
+    Sample,
+    Template,
+    none,
+    register,
+)
 from jitgrad.core.public import public, publish
 from jitgrad.core.shapes import broadcast_shapes
 from jitgrad.core.spec import Spec
@@ -34,7 +43,7 @@ from jitgrad.ops.cast import convert
 from jitgrad.ops.creation import check_floating, finish, floating_or_default, shape_of_size
 from jitgrad.ops.exponential import log1p
 from jitgrad.ops.families import elementwise
-from jitgrad.ops.generators import Generator, default_generator, random_ticket
+from jitgrad.ops.generators import Generator, next_draw
 
 Array = np.ndarray[Any, Any]
 
@@ -42,30 +51,13 @@ if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
 
 
-class _Philox(threading.local):
-    """NumPy's implementation of Philox 4x64 with 10 rounds, at any place of any sequence."""
-
-    def __init__(self) -> None:
-        self.bits = np.random.Philox(key=0)
-        self.generator = np.random.Generator(self.bits)
-        # As after a block is used up, so that the next number begins another one.
-        self.start: Any = self.bits.state
-
-    def at(self, key: Any, number: Any, stream: int) -> np.random.Generator:
-        """Return a generator of the numbers of one draw."""
-        words = self.start["state"]
-        words["key"][0] = int(key) & _WORD
-        words["counter"][:] = (0, 0, stream, int(number) & _WORD)
-        self.bits.state = self.start
-        return self.generator
-
-
-_WORD = 2**64 - 1
-_philox = _Philox()
-
-
 def _drawn(
-    name: str, eager: Callable[..., Any], infer: Callable[..., Spec], doc: str, *params: Any
+    name: str,
+    eager: Callable[..., Any],
+    infer: Callable[..., Spec],
+    lowering: Lowering,
+    doc: str,
+    *params: Any,
 ) -> Primitive:
     return register(
         Primitive(
@@ -74,7 +66,7 @@ def _drawn(
             eager=eager,
             infer=lambda key, number, **params: infer(**params),
             derivative=none("its inputs are whole numbers"),
-            lowering=External(cost=5),
+            lowering=lowering,
             samples=lambda rng: [Sample((np.asarray(-7), np.asarray(3)), p) for p in params],
             doc=doc,
             grad_name="",
@@ -85,11 +77,14 @@ def _drawn(
 random_uniform = _drawn(
     "random_uniform",
     lambda key, number, shape, dtype, stream: np.asarray(
-        _philox.at(key, number, stream).random(shape, dtype=dtype)
+        philox(key, number, stream).random(shape, dtype=dtype)
     ),
     lambda shape, dtype, stream: Spec(shape, dtype),
+    # Computed again rather than kept: masks of dropout take no memory.
+    Call("fill_uniform", lambda shape, dtype, stream: (stream,), cost=5),
     "Random numbers, equally likely anywhere from 0 to 1, that belong to a key and a number.",
     {"shape": (2, 3), "dtype": float64, "stream": 0},
+    {"shape": (19,), "dtype": float32, "stream": 0},
     {"shape": (), "dtype": float64, "stream": 1},
     {"shape": (0,), "dtype": float64, "stream": 1},
 )
@@ -97,26 +92,41 @@ random_uniform = _drawn(
 random_integers = _drawn(
     "random_integers",
     lambda key, number, shape, low, high, dtype: np.asarray(
-        _philox.at(key, number, 0).integers(low, high, shape, dtype=np.int64)
+        philox(key, number, 0).integers(low, high, shape, dtype=np.int64)
     ).astype(dtype),
     lambda shape, low, high, dtype: Spec(shape, dtype),
+    External(),
     "Random integers, equally likely from a lowest one to below a bound.",
     {"shape": (2, 3), "low": -2, "high": 5, "dtype": int64},
 )
 
 random_permutation = _drawn(
     "random_permutation",
-    lambda key, number, count, dtype: _philox.at(key, number, 0).permutation(count).astype(dtype),
+    lambda key, number, count, dtype: philox(key, number, 0).permutation(count).astype(dtype),
     lambda count, dtype: Spec((count,), dtype),
+    External(),
     "The integers below a bound in random order.",
     {"count": 5, "dtype": int64},
 )
 
+
+def _box_muller(u: Array, v: Array) -> Array:
+    radius = np.empty(np.broadcast(u, v).shape, u.dtype)
+    # In place: fresh memory would take longer than the arithmetic.
+    np.subtract(1.0, u, out=radius)
+    np.log(radius, out=radius)
+    np.multiply(-2.0, radius, out=radius)
+    np.sqrt(radius, out=radius)
+    angle = np.multiply(2.0 * np.pi, v, out=np.empty_like(radius))
+    np.cos(angle, out=angle)
+    return np.multiply(radius, angle, out=radius)
+
+
 random_normal = elementwise(
     "random_normal",
-    eager=lambda u, v: np.sqrt(-2.0 * np.log1p(-u)) * np.cos(u.dtype.type(2.0 * np.pi) * v),
+    eager=_box_muller,
     derivative=none("it makes random numbers of random numbers"),
-    template=Template("sqrt(-2.0 * log1p(-{u})) * cos(6.283185307179586 * {v})", cost=30),
+    template=Template("sqrt(-2.0 * log(1.0 - {u})) * cos(6.283185307179586 * {v})", cost=30),
     inputs=("u", "v"),
     samples=lambda rng: [Sample((rng.random((2, 3)), rng.random((2, 3))))],
     method=False,
@@ -128,7 +138,7 @@ random_normal = elementwise(
 
 def _uniform(shape: Any, dtype: Any, source: Generator | None, streams: int = 1) -> Any:
     """Return arrays of numbers from 0 to 1, `streams` independent ones, as one draw."""
-    key, number = random_ticket(count=1, source=source or default_generator)
+    key, number = next_draw(source)
     return [random_uniform(key, number, shape=shape, dtype=dtype, stream=k) for k in range(streams)]
 
 
@@ -294,7 +304,7 @@ def randint(
             why="low must be less than high",
         )
     result: Tensor = random_integers(
-        *random_ticket(count=1, source=generator or default_generator),
+        *next_draw(generator),
         shape=shape,
         low=int(low),
         high=int(high),
@@ -324,7 +334,7 @@ def randperm(
         A permutation.
     """
     (count,) = shape_of_size("randperm", (n,))
-    ticket = random_ticket(count=1, source=generator or default_generator)
+    ticket = next_draw(generator)
     result: Tensor = random_permutation(*ticket, count=count, dtype=as_dtype(dtype))
     return result
 

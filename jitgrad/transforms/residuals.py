@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jitgrad.core.primitive import Alias, External, Fill, IndexMap, Template
+from jitgrad.core.primitive import Alias, Call, Fill, IndexMap, Template
 from jitgrad.ir.graph import Graph, Node, Value
 from jitgrad.ir.walk import depends_on, needed_nodes, values_of
 from jitgrad.transforms.adjoint import Joint
@@ -151,6 +151,6 @@ class _Choice:
 def _cost_again(node: Node) -> int | None:
     """Return what computing the node again costs an element; None if it is to be kept."""
     lowering = node.primitive.lowering
-    if isinstance(lowering, (Template, External)):
+    if isinstance(lowering, (Template, Call)):
         return lowering.cost if lowering.cost is not None and lowering.cost <= _CHEAP else None
     return 0 if isinstance(lowering, (IndexMap, Alias, Fill)) else None
