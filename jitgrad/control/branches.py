@@ -208,7 +208,7 @@ def _traced(
         inputs = [trace.input(Spec(t.shape, t.dtype), t.requires_grad) for t in given]
         runs.append(trace_body(trace, branch, unflatten(tree, inputs)))
     _check_same(operation, names, runs)
-    draws = take_out_draws(runs)
+    draws = take_out_draws([run.trace for run in runs])
     tickets = [d.begin(1) for d in draws]
     closures = merge_closures([run.trace for run in runs])
     graphs: list[SubGraph] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitgrad.core.bind import tracing
 from jitgrad.core.dtypes import int64
@@ -16,12 +16,10 @@ from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Node, Operand, Value
 from jitgrad.ops.arithmetic import add, mul, sub
 from jitgrad.ops.generators import Generator, random_ticket
+from jitgrad.ops.selection import maximum
 from jitgrad.tensor.modes import no_grad
 from jitgrad.tensor.tensor import make_tensor
 from jitgrad.trace.recorder import Recorder
-
-if TYPE_CHECKING:
-    from jitgrad.control.bodies import Traced
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,23 +61,30 @@ class Draws:
             random_ticket(sub(last, first), count=0, source=self.source)
 
 
-def take_out_draws(bodies: Sequence[Traced]) -> list[Draws]:
+def how_many(lower: Any, upper: Any) -> Any:
+    """Return how often a counted loop runs, from bounds that are ints or Tensors."""
+    if isinstance(lower, int) and isinstance(upper, int):
+        return max(upper - lower, 0)
+    return maximum(sub(upper, lower), 0)
+
+
+def take_out_draws(bodies: Sequence[Recorder]) -> list[Draws]:
     """Let `bodies` draw numbers that belong to inputs rather than to generators.
 
     Parameters
     ----------
-    bodies : sequence of Traced
-        Changed: the nodes that count draws give way to additions.
+    bodies : sequence of Recorder
+        Their traces. Changed: the nodes that count draws give way to additions.
     """
     sources: dict[Generator, None] = {}
     for body in bodies:
-        for node in body.trace.builder.nodes:
+        for node in body.builder.nodes:
             if node.primitive is random_ticket:
                 sources[node.params["source"]] = None
     return [_from(source, bodies) for source in sources]
 
 
-def _from(source: Generator, bodies: Sequence[Traced]) -> Draws:
+def _from(source: Generator, bodies: Sequence[Recorder]) -> Draws:
     keys, firsts, lasts, counts = [], [], [], set()
     for body in bodies:
         key, first, last, count = _numbered(source, body)
@@ -90,7 +95,7 @@ def _from(source: Generator, bodies: Sequence[Traced]) -> Draws:
     return Draws(source, keys, firsts, lasts, counts.pop() if len(counts) == 1 else None)
 
 
-def _numbered(source: Generator, body: Traced) -> tuple[Value, Value, Any, int | None]:
+def _numbered(source: Generator, body: Recorder) -> tuple[Value, Value, Any, int | None]:
     """Return key, number before and number after the body's draws, and how many if known."""
     key, first = Value(Spec((), int64)), Value(Spec((), int64))
     place: dict[Value, Operand] = {}
@@ -99,7 +104,7 @@ def _numbered(source: Generator, body: Traced) -> tuple[Value, Value, Any, int |
     recorder = Recorder()
     nodes = recorder.builder.nodes
     with tracing(recorder), no_grad():
-        for node in body.trace.builder.nodes:
+        for node in body.builder.nodes:
             inputs = tuple([place.get(v, v) if isinstance(v, Value) else v for v in node.inputs])
             if node.primitive is not random_ticket or node.params["source"] is not source:
                 nodes.append(
@@ -119,5 +124,5 @@ def _numbered(source: Generator, body: Traced) -> tuple[Value, Value, Any, int |
             for more in inputs:
                 count = add(make_tensor(more), count)
             number = add(number, count)
-    body.trace.builder.nodes[:] = nodes
+    body.builder.nodes[:] = nodes
     return key, first, number, each

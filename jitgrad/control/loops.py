@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.bodies import BodyTrace, Traced, merge_closures, subgraph, trace_body
-from jitgrad.control.draws import take_out_draws
+from jitgrad.control.draws import how_many, take_out_draws
 from jitgrad.control.loop import bind_loop
 from jitgrad.control.loop_form import Loop
 from jitgrad.control.operands import here, leaf_names, needs_gradient, operand, predicate
@@ -19,8 +19,6 @@ from jitgrad.core.spec import Spec
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.graph import Value
 from jitgrad.ir.subgraph import SubGraph
-from jitgrad.ops.arithmetic import sub
-from jitgrad.ops.selection import maximum
 from jitgrad.tensor.tensor import Tensor, make_tensor
 
 # What all bodies are traced as: from index, carry and slices to carry and what is stacked.
@@ -355,14 +353,14 @@ def _loop(
     stopping = None
     if condition is not None:
         stopping = _trace_condition(operation, condition, carry)
-        if take_out_draws([stopping]):
+        if take_out_draws([stopping.trace]):
             stopping.trace.refuse("its condition draws random numbers")
         traces.append(stopping.trace)
     closures = merge_closures(traces)
     lower, upper = (0, length) if bounds is None else bounds
     # Of each generator the number of the next draw is carried along, the key is a constant.
-    draws = take_out_draws([traced])
-    runs = None if condition is not None else _how_many(lower, upper)
+    draws = take_out_draws([traced.trace])
+    runs = None if condition is not None else how_many(lower, upper)
     tickets = [d.begin(runs) for d in draws]
     count, carried = len(carry.tensors), len(carry.tensors) + len(draws)
     keys = [d.keys[0] for d in draws]
@@ -386,13 +384,6 @@ def _loop(
         d.end(runs, first, last)
     stacked = unflatten(traced.tree.children[1], results[carried:])
     return unflatten(carry.tree, results[:count]), stacked
-
-
-def _how_many(lower: int | Tensor, upper: int | Tensor) -> Any:
-    """Return how often a counted loop runs."""
-    if isinstance(lower, int) and isinstance(upper, int):
-        return max(upper - lower, 0)
-    return maximum(sub(upper, lower), 0)
 
 
 def _trace(

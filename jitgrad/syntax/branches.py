@@ -16,6 +16,7 @@ from jitgrad.control.captured import (
     overwrite,
     strong_operand,
 )
+from jitgrad.control.draws import take_out_draws
 from jitgrad.core.bind import active_trace, tracing
 from jitgrad.core.dtypes import bool_, category, promote_dtypes
 from jitgrad.core.spec import Spec
@@ -105,6 +106,7 @@ class _Merge:
         # For each result of the operation, what each side gives, and what it is to Python.
         self.outputs: list[tuple[list[Tensor], type]] = []
         self.frozen: set[int] = set()
+        self.draws = take_out_draws([side.trace for side in sides])
 
     def merged(self, after: Sequence[str]) -> Any:
         """Record the operation, give variables what comes of it, and return the result."""
@@ -120,7 +122,7 @@ class _Merge:
         if checked:
             self.outputs.append(([_check_of(side.trace) for side in self.sides], NumberStandIn))
         since = next_number()
-        found = self.bind() if self.outputs else []
+        found = self.bind() if self.outputs or self.draws else []
         for target, value in zip(targets.values(), found[first_target:], strict=False):
             overwrite("if", target, value, since)
         if checked:
@@ -193,15 +195,20 @@ class _Merge:
         graphs = []
         for number, (name, side) in enumerate(zip(("else", "then"), self.sides, strict=True)):
             outputs = [both[number] for both, _ in self.outputs]
+            outputs += [d.lasts[number] for d in self.draws]
+            drawn = [value for d in self.draws for value in (d.keys[number], d.firsts[number])]
             title = f"{name} of line {self.line}"
-            graph = graph_of(side.trace, [], constants, tensors, outputs, title)
-            if graph.impure:
-                raise CannotRepeatError("a branch draws random numbers")
-            graphs.append(graph)
+            graphs.append(graph_of(side.trace, drawn, constants, tensors, outputs, title))
         index = convert(self.condition, np.dtype(np.int64))
-        operands = [strong_operand(tensors[key]) for key in constants]
+        tickets = [d.begin(1) for d in self.draws]
+        operands = [number for ticket in tickets for number in ticket]
+        operands += [strong_operand(tensors[key]) for key in constants]
         found = branch_primitive(index, *operands, branches=tuple(graphs))
-        return list(found) if isinstance(found, tuple) else [found]
+        results = list(found) if isinstance(found, tuple) else [found]
+        count = len(self.outputs)
+        for d, (_, first), last in zip(self.draws, tickets, results[count:], strict=True):
+            d.end(1, first, last)
+        return results[:count]
 
     def as_python(self, number: int, value: Any) -> Any:
         kind = self.outputs[number][1]

@@ -17,9 +17,10 @@ from jitgrad.control.captured import (
     overwrite,
     strong_operand,
 )
+from jitgrad.control.draws import how_many, take_out_draws
 from jitgrad.control.loop import bind_loop
 from jitgrad.control.loop_form import Loop
-from jitgrad.control.operands import check_draws, here, needs_gradient
+from jitgrad.control.operands import here, needs_gradient
 from jitgrad.core.bind import active_trace, tracing
 from jitgrad.core.dtypes import bool_
 from jitgrad.core.spec import Spec
@@ -217,8 +218,12 @@ class _Binding:
             condition_trace, condition_inputs, holds = self.condition(carries)
             tensors |= {k: c.tensor for k, c in condition_trace.closures.items()}
         constants = [key for key in tensors if key not in changed]
+        # Of each generator the number of the next draw is carried along, the key is kept.
+        draws = take_out_draws([self.trace])
+        inputs += [d.firsts[0] for d in draws]
         kept = [self.run.entered[place][0] for place in self.kept]
-        outputs = [carry.output for carry in carries]
+        kept += [d.keys[0] for d in draws]
+        outputs = [carry.output for carry in carries] + [d.lasts[0] for d in draws]
         name = f"{self.operation} of line {self.loop.line}"
         body = graph_of(
             self.trace,
@@ -231,6 +236,12 @@ class _Binding:
         condition = None
         if condition_trace is not None:
             assert holds is not None
+            if take_out_draws([condition_trace]):
+                raise CannotRepeatError("its condition draws random numbers")
+            unread = [Value(v.spec) for d in draws for v in (d.keys[0], d.firsts[0])]
+            number = len(carries)
+            condition_inputs[number:number] = unread[: len(draws)]
+            condition_inputs += unread[len(draws) :]
             condition = graph_of(
                 condition_trace, condition_inputs, constants, tensors, [holds], f"test of {name}"
             )
@@ -239,17 +250,20 @@ class _Binding:
         lower, upper, reverse = 0, 0, False
         if self.course is not None and not self.conditional:
             lower, upper, reverse = self.course.lower, self.course.upper, self.course.reverse
-        form = Loop(body, condition, len(carries), 0, 0, reverse)
+        form = Loop(body, condition, len(inputs), 0, 0, reverse)
         bounds = [strong_operand(b) if isinstance(b, Tensor) else b for b in (lower, upper)]
         first = [self.operand(carry.init, carry.form) for carry in carries]
         held = [self.operand(self.initial(p), self.settling.forms[p]) for p in self.kept]
         more = [strong_operand(tensors[key]) for key in constants]
-        operands = [*bounds, *first, *held, *more]
-        keep = needs_gradient(operands)
-        check_draws(self.operation, body, keep)
+        runs = None if self.conditional else how_many(*bounds)
+        tickets = [d.begin(runs) for d in draws]
+        numbers, keys = [number for _, number in tickets], [key for key, _ in tickets]
+        operands = [*bounds, *first, *numbers, *held, *keys, *more]
         self.since = next_number()
-        results, _ = bind_loop(form, operands, keep)
-        self.hand_out(carries, results)
+        results, _ = bind_loop(form, operands, needs_gradient(operands))
+        for d, before, last in zip(draws, numbers, results[len(carries) :], strict=True):
+            d.end(runs, before, last)
+        self.hand_out(carries, results[: len(carries)])
         return "a loop" if condition is None else "a loop with a condition"
 
     def find_swaps(self) -> dict[Place, Place]:

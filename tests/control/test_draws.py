@@ -119,3 +119,20 @@ def test_generators_can_be_copied_and_pickled() -> None:
     others = [copy.deepcopy(generator), pickle.loads(pickle.dumps(generator))]
     expected = jg.rand(3, generator=generator).tolist()
     assert [jg.rand(3, generator=other).tolist() for other in others] == [expected] * 2
+
+
+def branching(x: Any) -> Any:
+    """Draw where values decide, and until they do."""
+    for _ in range(6):
+        if x.sum() > 1:
+            x = x * jg.rand(3, dtype=np.float64)
+        else:
+            x = x + jg.randn(3, dtype=np.float64) + jg.rand(3, dtype=np.float64)
+    while (x * x).sum() < 20:
+        x = x * (1.5 + jg.rand((), dtype=np.float64))
+    return x
+
+
+def test_plain_loops_and_branches_draw_the_same_when_compiled() -> None:
+    assert_close(drawn(jg.compile(branching)), drawn(branching))
+    assert_close(drawn(jg.compile(nested_plain)), drawn(nested_plain))
