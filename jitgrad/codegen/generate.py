@@ -13,6 +13,7 @@ from jitgrad.codegen.lower import lower
 from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import ExternalCall, Statement
 from jitgrad.codegen.parallel import plan_threads
+from jitgrad.codegen.peel import peel_sums
 from jitgrad.codegen.recompute import recompute_out_of_step
 from jitgrad.codegen.schedule import Schedule, schedule
 from jitgrad.codegen.storage import KernelPart, Storage, plan
@@ -58,7 +59,7 @@ class ProgramText:
 
 def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
     """Return the generated text of `graph`; see `lower` for `contiguous`."""
-    lowered = stacks_first(recompute_out_of_step(lower(graph, contiguous)))
+    lowered = stacks_first(recompute_out_of_step(peel_sums(lower(graph, contiguous))))
     tree = run_in_strips(schedule(lowered))
     storage = plan(lowered, tree)
     intrinsics = {record.name for record in all_intrinsics()}

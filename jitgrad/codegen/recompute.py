@@ -6,6 +6,8 @@ reads, so `y` would have to be stored and read back. A few multiplications cost 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import (
     Element,
@@ -37,7 +39,7 @@ def recompute_out_of_step(lowered: Lowered) -> Lowered:
     Before: ``y[i] = x[i] * x[i]; z[j] = y[j + 1] - y[j]``, with one `j` less than `i`.
     After: ``a[j] = x[j + 1] * x[j + 1]; b[j] = x[j] * x[j]; z[j] = a[j] - b[j]``.
     """
-    _Recomputation(lowered).run()
+    Recomputation(lowered).run()
     lowered.steps = needed_steps(lowered)
     return lowered
 
@@ -55,19 +57,49 @@ def needed_steps(lowered: Lowered) -> list[Step]:
     return kept[::-1]
 
 
-class _Recomputation:
+class Recomputation:
+    """What can be computed again, and what was.
+
+    Parameters
+    ----------
+    lowered : Lowered
+        The steps.
+    """
+
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
         self.made_by: dict[Value, Statement] = {}
         self.again: dict[_Key, Read] = {}
         self.steps: list[Step] = []
 
+    def note(self, step: Step) -> None:
+        """Note what can be computed again once a step has been met."""
+        if isinstance(step, Statement) and step.whole and isinstance(step.form, Template):
+            self.made_by[step.out] = step
+
+    def arrays_under(self, elements: Sequence[Element]) -> set[Value]:
+        """Return the arrays that elements are computed from, through what can be done again."""
+        found: set[Value] = set()
+        waiting = [element.value for element in elements if isinstance(element, Read)]
+        seen = set(waiting)
+        while waiting:
+            value = waiting.pop()
+            maker = self.made_by.get(value)
+            if maker is None:
+                if value.ndim:
+                    found.add(value)
+                continue
+            new = {e.value for e in maker.elements if isinstance(e, Read)} - seen
+            seen |= new
+            waiting.extend(new)
+        return found
+
     def run(self) -> None:
+        """Replace what is read out of step."""
         for step in self.lowered.steps:
             if isinstance(step, Statement):
                 step.elements = tuple([self.replaced(e, step) for e in step.elements])
-                if step.whole and isinstance(step.form, Template):
-                    self.made_by[step.out] = step
+                self.note(step)
             else:
                 assert isinstance(step, (ExternalCall, IntrinsicCall, MatrixProduct, Rename))
             self.steps.append(step)

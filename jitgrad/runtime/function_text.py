@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from jitgrad.intrinsics.declare import INTRINSICS
@@ -34,10 +35,22 @@ class FunctionText:
         self.stored: dict[ast.stmt, dict[str, None]] = {}
         # How many calls of formulas that are longer than an instruction or two.
         self.formulas = 0
+        self._branches: list[ast.If] = []
         for statement in tree.body:
             self._note(statement)
+        self._note_branches()
+
+    def _note_branches(self) -> None:
+        """Count what a branch assigns and others read as assigned again where it is not taken."""
+        everywhere = _occurrences(self.tree) if self._branches else Counter[str]()
+        for branch in self._branches:
+            here = _occurrences(branch)
+            for name in self.stored[branch]:
+                self.assigned[name] += everywhere[name] > here[name]
 
     def _note(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.If):
+            self._branches.append(statement)
         count, names, stored = 1, dict[str, None](), dict[str, None]()
         waiting: list[ast.AST] = [statement]
         while waiting:
@@ -90,6 +103,10 @@ class FunctionText:
             if not line.lstrip().startswith("#")
         ]
         return _NAME.sub(number, "\n".join(lines)), numbers
+
+
+def _occurrences(tree: ast.AST) -> Counter[str]:
+    return Counter([node.id for node in ast.walk(tree) if isinstance(node, ast.Name)])
 
 
 def _is_formula(name: str) -> bool:

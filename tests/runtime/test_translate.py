@@ -46,6 +46,9 @@ def assert_same_as_python(source: str, types: list[ArgumentType], *arguments: An
         "        k = k + 1",
         "total = 0.0\n    for i in range(x.shape[0]):\n        total += x[i] * x[i]\n"
         "    x[0] = total\n    n[0] = i64(total)",
+        "if x[1] < y:\n        a = x[2] * 2\n        x[0] = a\n"
+        "    for i in range(2, x.shape[0]):\n        x[i] = x[i] + x[0]\n"
+        "    if x[1] < y:\n        x[3] = a",
         "for i in range(min(x.shape[0], 3)):\n        n[i] = i32(n[i]) * (i + 1) - n[i + 1]",
         "for i in range(x.shape[0]):\n"
         "        x[i] = select(not isnan(x[i]) and x[i] <= 1, x[i], inf)",
