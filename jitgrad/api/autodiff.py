@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jitgrad.core.dtypes import is_floating
+from jitgrad.core.bind import active_trace, tracing
+from jitgrad.core.dtypes import is_floating, is_supported
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
-from jitgrad.core.tree import Tree, flatten, unflatten
+from jitgrad.core.tree import Tree, flatten, map_tree, unflatten
 from jitgrad.runtime.dispatch import as_array
 from jitgrad.syntax.calls import callee
 from jitgrad.tensor.backward import gradients_of, leaves_behind
-from jitgrad.tensor.modes import differentiating, is_grad_enabled
+from jitgrad.tensor.modes import differentiating, enable_grad, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
-from jitgrad.trace.stand_ins import ArrayStandIn, mark, strong
+from jitgrad.trace.immediate import ImmediateTrace, NeedsHistoryError
+from jitgrad.trace.stand_ins import ArrayStandIn, mark, stand_in, strong
 
 Argnums = int | Sequence[int]
 
@@ -64,6 +67,10 @@ def value_and_grad(
 
     @functools.wraps(function, updated=())
     def differentiated(*args: Any, **kwargs: Any) -> Any:
+        if active_trace() is None and _has_arrays([args[k] for k in numbers if k < len(args)]):
+            # Programs in NumPy do what Tensors don't allow: overwrite what they were given.
+            with contextlib.suppress(NeedsHistoryError):
+                return _immediately(differentiated, args, kwargs)
         parts = _Parts(function, args, numbers)
         with differentiating():
             result = callee(function)(*parts.arguments, **kwargs)
@@ -121,6 +128,28 @@ def grad(
     return differentiated
 
 
+def _has_arrays(thing: Any) -> bool:
+    return any(isinstance(leaf, np.ndarray) for leaf in flatten(thing)[0])
+
+
+def _immediately(
+    differentiated: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Return what `differentiated` gives, with NumPy's meaning of all that is done with arrays."""
+    trace = ImmediateTrace()
+
+    def traced(leaf: Any) -> Any:
+        supported = isinstance(leaf, np.ndarray) and is_supported(leaf.dtype)
+        return trace.add_array(leaf) if supported else leaf
+
+    with tracing(trace):
+        result = differentiated(*map_tree(traced, args), **map_tree(traced, kwargs))
+    trace.write_back()
+    return trace.result(result)
+
+
 class _Parts:
     """The arguments of one call, those to differentiate by replaced by leaves of their own."""
 
@@ -144,7 +173,8 @@ class _Parts:
             self.trees.append(tree)
             self.given.extend(given)
             self.leaves.extend(leaves)
-            self.arguments[number] = unflatten(tree, leaves)
+            passed = [_argument_of(leaf, x) for leaf, x in zip(leaves, given, strict=True)]
+            self.arguments[number] = unflatten(tree, passed)
 
     def gradients(self, output: Tensor, followed: bool) -> tuple[Any, ...]:
         """Return the gradient of `output` in the structure of each argument.
@@ -201,6 +231,15 @@ def _leaf_of(leaf: Any, number: int) -> Tensor:
         copy: Tensor = tensor.clone()
         return copy
     return tensor.detach().requires_grad_()
+
+
+def _argument_of(leaf: Tensor, given: Any) -> Any:
+    """Return what the function gets in place of `given`, of which `leaf` is the leaf."""
+    if not isinstance(given, ArrayStandIn):
+        return leaf
+    with enable_grad():
+        # A copy, to which the function may write.
+        return stand_in(leaf.clone(), ArrayStandIn)
 
 
 def _split_aux(result: Any, has_aux: bool) -> tuple[Tensor, Any]:

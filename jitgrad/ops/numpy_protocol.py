@@ -41,6 +41,7 @@ _OTHER_NAMES = {
 _ONLY_BOOLEANS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}
 
 _REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin"}
+_ACCUMULATIONS = {"add": "cumsum", "multiply": "cumprod"}
 _REDUCTIONS |= {"logical_and": "all", "logical_or": "any"}
 
 
@@ -68,6 +69,13 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     elif method == "reduce" and name in _REDUCTIONS:
         axis = kwargs.pop("axis", 0)
         result = _named(_REDUCTIONS[name])(*inputs, axis=axis, **_without_defaults(name, kwargs))
+    elif method == "outer":
+        left, right = map(box, inputs)
+        shape = (*left.shape, *[1] * right.ndim)
+        result = _named(name)(_call("reshape", left, shape), right, **kwargs)
+    elif method == "accumulate" and name in _ACCUMULATIONS:
+        axis = kwargs.pop("axis", 0)
+        result = _named(_ACCUMULATIONS[name])(*inputs, axis, **_without_defaults(name, kwargs))
     else:
         raise _unknown(f"{name}.{method}" if method != "__call__" else name)
     if dtype is not None:

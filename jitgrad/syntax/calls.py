@@ -11,6 +11,7 @@ from typing import Any
 from jitgrad.control.captured import CapturedBody
 from jitgrad.core.bind import active_trace
 from jitgrad.syntax.convert import converted
+from jitgrad.syntax.numpy_calls import numpy_function
 from jitgrad.trace.library import is_library_class, why_impure
 
 _replacements: dict[Any, Callable[..., Any]] = {}
@@ -51,6 +52,9 @@ def callee(function: Any) -> Any:
             ours = None
         if ours is not None:
             return ours
+    ours = numpy_function(function)
+    if ours is not None:
+        return ours
     if isinstance(trace, CapturedBody):
         reason = _why_not_repeated(function)
         if reason:

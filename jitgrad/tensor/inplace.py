@@ -10,12 +10,14 @@ import numpy as np
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import category
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from jitgrad.core.extents import may_be_same
 from jitgrad.core.primitive import Alias
 from jitgrad.ir.graph import Value
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.creation import clone_primitive, full_primitive
 from jitgrad.ops.index_forms import Advanced, split_index
 from jitgrad.ops.indexing import basic_item, fit_value, put_split
+from jitgrad.ops.shape import broadcast_to
 from jitgrad.ops.slicing import Index, whole_index
 from jitgrad.ops.taking import taken_shape, write_elements
 from jitgrad.tensor.hooks import move_retained
@@ -70,6 +72,8 @@ def assign(operation: str, tensor: Tensor, new: Tensor) -> None:
     trace = active_trace()
     if trace is not None:
         tensor = trace.lift(tensor)
+    if tuple(new.shape) != tuple(tensor.shape) and may_be_same(new.shape, tensor.shape):
+        new = broadcast_to(new, tuple(tensor.shape))
     if tuple(new.shape) != tuple(tensor.shape):
         raise ShapeError(
             f"{operation}: a result of shape {tuple(new.shape)} does not fit in place",

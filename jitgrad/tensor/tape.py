@@ -32,8 +32,11 @@ _spec = functools.lru_cache(maxsize=4096)(Spec)
 class Storage:
     """What a Tensor shares with its views: a count of the in-place changes."""
 
-    # A default of the class: most Tensors are never changed.
+    # Defaults of the class: most Tensors are never changed.
     version: int = 0
+    # Whether it is that of an array in a trace, where a change makes another value: what was saved
+    # before is not overwritten.
+    keeps_values: bool = False
 
 
 class StorageWhenAsked:
@@ -169,7 +172,8 @@ class Saved:
         GradientError
             If it was changed in place since.
         """
-        if self.storage.version != self.version:
+        overwritten = not (self.storage.keeps_values and isinstance(self.raw, Value))
+        if self.storage.version != self.version and overwritten:
             raise GradientError(
                 "backward: a value needed for the gradient was changed in place",
                 why=f"{needed_by.name_} saved a Tensor of shape {tuple(self.raw.shape)} at version"

@@ -21,6 +21,7 @@ from jitgrad.ir.walk import active_values
 from jitgrad.ops.cast import stop_gradient
 from jitgrad.tensor.tape import is_spent
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
+from jitgrad.trace.known_arrays import is_known, settle
 from jitgrad.trace.recorder import operand_of
 from jitgrad.trace.stand_ins import ArrayStandIn, NumberStandIn, stand_in
 from jitgrad.trace.user_code import UserCodeRecorder
@@ -225,6 +226,9 @@ class Capture(UserCodeRecorder):
                     do="return it from that function instead of storing it elsewhere",
                 )
             return tensor
+        if is_known(tensor):
+            self.captured.met_numpy = True
+            return settle(tensor, self)
         held = self._shadows.get(id(tensor))
         if held is not None:
             return held
@@ -331,6 +335,8 @@ class Capture(UserCodeRecorder):
     def _result_leaf(self, leaf: Any, active: set[Value]) -> ResultLeaf:
         if not isinstance(leaf, Tensor):
             return self._other_leaf(leaf)
+        if is_known(leaf):
+            return self._other_leaf(leaf._raw)
         tensor = self.lift(leaf)
         first = self._first_values.get(id(tensor))
         if first is not None and first[0].kind != "constant":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import os
 import sys
 import warnings
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.core.bind import active_trace
+from jitgrad.core.bind import active_trace, tracing
 from jitgrad.core.dtypes import DType, get_default_dtype, is_supported
 from jitgrad.core.extents import Extent
 from jitgrad.core.tree import flatten, map_tree
@@ -26,6 +27,14 @@ from jitgrad.ops.creation import clone
 from jitgrad.ops.numpy_protocol import apply_function, apply_ufunc
 from jitgrad.tensor.inplace import assign
 from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.trace.known_arrays import (
+    all_known,
+    changed,
+    is_known,
+    may_change,
+    plain,
+    shares_memory,
+)
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _DEMO = _PACKAGE + "demo" + os.sep
@@ -50,6 +59,10 @@ _METHODS = (
 )  # fmt: skip
 
 
+# By these a call of a method means that of Tensors.
+_ARGUMENTS_OF_TENSORS = {"dim", "keepdim", "unbiased"}
+
+
 def _class_of(stand_in: Any) -> type:
     """Return the class that a stand-in has for the user's ``isinstance``, its own for others."""
     file = sys._getframe(1).f_code.co_filename
@@ -57,7 +70,7 @@ def _class_of(stand_in: Any) -> type:
         return type(stand_in)
     if type(stand_in) is NumberStandIn:
         return {"b": bool, "i": int, "f": float}[stand_in.dtype.kind]
-    if type(stand_in) is ArrayStandIn:
+    if issubclass(type(stand_in), ArrayStandIn):
         return np.ndarray if stand_in.ndim else stand_in.dtype.type
     return type(stand_in)
 
@@ -123,6 +136,9 @@ class ArrayStandIn(StandIn):
     meaning, and the dtype, are NumPy's, and the result is such a thing again.
     """
 
+    # The trace in which it was made of nothing that is traced; see `known_arrays`.
+    _home: Any = None
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return _apply_ufunc(ufunc, method, inputs, kwargs)
 
@@ -130,10 +146,32 @@ class ArrayStandIn(StandIn):
         return _apply_function(function, args, kwargs)
 
     def __getitem__(self, index: Any) -> Any:
-        return _marked(super().__getitem__(index))
+        index = _plain_index(index)
+        if is_known(self) and not _has_tensors(index):
+            found = self._raw[index]
+            if not shares_memory(found, [self._raw]):
+                return known(found)
+            with tracing(None):
+                # A view knows what it shows, for the time when that is traced.
+                return at_home(_marked(super().__getitem__(index)))
+        part = super().__getitem__(index)
+        if part._raw.shape or not _picks_number(index):
+            return _marked(part)
+        return scalar(clone(part))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        index = _plain_index(index)
+        if may_change(self) and not _has_tensors(index) and not _has_tensors(plain(value)):
+            self._raw[index] = plain(value)
+            changed(self)
+            return
+        super().__setitem__(index, value)
 
     def __iter__(self) -> Iterator[Any]:
-        return (_marked(part) for part in super().__iter__())
+        return (self[i] for i in range(len(self)))
+
+    def _concrete(self) -> Any:
+        return self._raw if is_known(self) else super()._concrete()
 
     def __contains__(self, item: Any) -> bool:
         return bool(np.any(self == item))
@@ -142,8 +180,13 @@ class ArrayStandIn(StandIn):
         array = super().__array__(dtype, copy)
         if not copy:
             # What is written to it would not reach the array that this stands for.
+            array = array.view()
             array.flags.writeable = False
         return array
+
+
+class ScalarStandIn(ArrayStandIn):
+    """Stands for a scalar of NumPy, such as an element of an array: no update changes it."""
 
 
 def mark(result: Any) -> Any:
@@ -155,13 +198,57 @@ def mark(result: Any) -> Any:
 
 def _marked(tensor: Any) -> Any:
     if type(tensor) is Tensor:
-        tensor.__class__ = ArrayStandIn
+        is_scalar = not tensor._raw.shape and tensor._view is None
+        stand_in(tensor, ScalarStandIn if is_scalar else ArrayStandIn)
     return tensor
+
+
+def scalar(tensor: Tensor) -> Any:
+    """Return `tensor`, without axes and held by nobody else yet, as a scalar of NumPy."""
+    return stand_in(tensor, ScalarStandIn)
+
+
+def known(thing: Any) -> Any:
+    """Return what stands for an array that the function has made; other things as they are."""
+    if type(thing) is np.ndarray and is_supported(thing.dtype):
+        return at_home(stand_in(make_tensor(thing), ArrayStandIn))
+    return thing
+
+
+def at_home(tensor: Any) -> Any:
+    """Return `tensor`, which was made of nothing that is traced, as one of this trace."""
+    tensor._home = active_trace()
+    return tensor
+
+
+def _has_tensors(index: Any) -> bool:
+    parts = index if isinstance(index, (tuple, list)) else (index,)
+    return any(
+        isinstance(p, Tensor)
+        or (isinstance(p, (list, tuple)) and _has_tensors(p))
+        or (isinstance(p, slice) and _has_tensors((p.start, p.stop, p.step)))
+        for p in parts
+    )
+
+
+def _plain_index(index: Any) -> Any:
+    """Return an index with arrays in place of what stands for known ones."""
+    if isinstance(index, tuple):
+        return tuple(map(_plain_index, index))
+    if isinstance(index, slice):
+        return slice(*map(_plain_index, (index.start, index.stop, index.step)))
+    return index._raw if is_known(index) else index
+
+
+def _picks_number(index: Any) -> bool:
+    """Return whether an index that leaves no axes gives a scalar, and not an array."""
+    return not any(item is Ellipsis for item in (index if isinstance(index, tuple) else (index,)))
 
 
 def stand_in(tensor: Tensor, kind: type[StandIn]) -> Any:
     """Return `tensor`, which nobody else holds yet, as a stand-in of this kind."""
     tensor.__class__ = kind
+    tensor._storage.keeps_values = True
     return tensor
 
 
@@ -197,6 +284,8 @@ def _refuse(reason: str) -> None:
 
 
 def _apply_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
+    if all_known((inputs, kwargs)):
+        return _by_numpy(getattr(ufunc, method), inputs, kwargs)
     if any(isinstance(x, Tensor) and not isinstance(x, StandIn) for x in inputs):
         # With a Tensor among them jitgrad would have been called outside of a trace, too.
         return apply_ufunc(ufunc, method, inputs, kwargs)
@@ -248,7 +337,33 @@ def _converted(x: Any, dtype: DType) -> Any:
     return x if x.dtype == dtype else _marked(convert(x, dtype))
 
 
+def _by_numpy(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return what NumPy itself makes of arrays that are known."""
+    into = kwargs.get("out")
+    targets = () if into is None else into if isinstance(into, tuple) else (into,)
+    if not all(map(may_change, targets)):
+        _refuse("it writes to an array that was made outside of a loop")
+    arrays, options = plain(tuple(args)), plain(kwargs)
+    result = function(*arrays, **options)
+    for target in targets:
+        changed(target)
+    if targets:
+        return targets[0]
+    leaves = flatten((arrays, options))[0]
+    if not any(shares_memory(leaf, leaves) for leaf in flatten(result)[0]):
+        return map_tree(known, result)
+    trace = active_trace()
+    with tracing(None):
+        found = function(*args, **kwargs)
+    for leaf in flatten(found)[0]:
+        if isinstance(leaf, ArrayStandIn):
+            leaf._home = trace
+    return found
+
+
 def _apply_function(function: Any, args: Any, kwargs: Any) -> Any:
+    if all_known((args, kwargs)):
+        return _by_numpy(function, args, kwargs)
     leaves = flatten((args, kwargs))[0]
     tensors = [x for x in leaves if isinstance(x, Tensor)]
     if not all(isinstance(x, StandIn) for x in tensors):
@@ -304,7 +419,13 @@ def _array_operator(name: str, ufunc: Any, reflected: bool = False) -> Callable[
 
 def _array_in_place(name: str, ufunc: Any) -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
-        if isinstance(other, Tensor) and other.requires_grad:
+        if isinstance(self, ScalarStandIn):
+            return _apply_ufunc(ufunc, "__call__", (self, other), {})
+        if may_change(self) and not isinstance(plain(other), Tensor):
+            ufunc(self._raw, plain(other), out=self._raw)
+            changed(self)
+            return self
+        if isinstance(other, Tensor) and other.requires_grad and not isinstance(other, StandIn):
             _refuse("it changes an array in place by what requires a gradient")
         result = _apply_ufunc(ufunc, "__call__", (self, other), {})
         if not self.ndim and not self._is_array:
@@ -322,6 +443,10 @@ def _array_method(name: str, function: Callable[..., Any]) -> Callable[..., Any]
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if usual is not None and _asked_by_jitgrad():
             return usual(self, *args, **kwargs)
+        if usual is not None and not _ARGUMENTS_OF_TENSORS.isdisjoint(kwargs):
+            return usual(self, *args, **kwargs)
+        if all_known((self, args, kwargs)):
+            return _by_numpy(operator.methodcaller(name, *args, **kwargs), (self,), {})
         return function(self, *args, **kwargs)
 
     return method
@@ -380,7 +505,11 @@ def _number_of(extent: Extent) -> Any:
 
 def _unknown_attribute(name: str) -> Callable[..., Any]:
     def read(x: Any) -> Any:
-        _refuse(f"it uses {name} of an array")
+        if may_change(x):
+            # Whoever changes it by this is not seen; its views may be out of date.
+            changed(x)
+            return getattr(x._raw, name)
+        return _refuse(f"it uses {name} of an array")
 
     return read
 
