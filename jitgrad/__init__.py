@@ -45,7 +45,7 @@ from jitgrad.tensor.modes import (
 )
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace import guards as _guards  # noqa: F401 - see below
-from jitgrad.trace.stand_ins import install_operators as _install_operators
+from jitgrad.trace.operators import install_operators as _install_operators
 
 # Tensors get their methods and this module its functions from the tables filled above. Packages
 # with the name of a function come first: importing one later would hide the function.

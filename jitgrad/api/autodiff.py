@@ -19,6 +19,7 @@ from jitgrad.tensor.backward import gradients_of, leaves_behind
 from jitgrad.tensor.modes import differentiating, enable_grad, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
 from jitgrad.trace.immediate import ImmediateTrace, NeedsHistoryError
+from jitgrad.trace.narrow import is_narrow
 from jitgrad.trace.stand_ins import ArrayStandIn, mark, stand_in, strong
 
 Argnums = int | Sequence[int]
@@ -141,7 +142,7 @@ def _immediately(
     trace = ImmediateTrace()
 
     def traced(leaf: Any) -> Any:
-        supported = isinstance(leaf, np.ndarray) and is_supported(leaf.dtype)
+        supported = isinstance(leaf, np.ndarray) and (is_supported(leaf.dtype) or is_narrow(leaf))
         return trace.add_array(leaf) if supported else leaf
 
     with tracing(trace):

@@ -41,6 +41,7 @@ from jitgrad.syntax.convert import converted
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.capture import CannotCaptureError, Capture, Captured, Source, capture
 from jitgrad.trace.environment import Environment
+from jitgrad.trace.narrow import widened
 from jitgrad.trace.segments import PathMismatchError, SegmentTree
 from jitgrad.trace.stand_ins import StandIn
 
@@ -141,6 +142,7 @@ class CompiledFunction:
     def _dispatch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call compiled, tracing it if it is new; say so if it is left to Python."""
         leaves, tree = flatten((args, kwargs) if kwargs else args)
+        leaves = widened(leaves)
         key = call_key(leaves, tree, bool(kwargs), self._dynamic)
         for variant in tuple(self._variants.get(key, ())):
             captured = variant.matches(leaves)
@@ -248,6 +250,7 @@ class CompiledFunction:
     def _traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SegmentTree:
         """Return the paths known for these arguments, tracing them if they are new."""
         leaves, tree = flatten((args, kwargs) if kwargs else args)
+        leaves = widened(leaves)
         left = _LeftToPython()
         if not self._eager_reason:
             with self._tracing:

@@ -18,7 +18,7 @@ from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.creation import clone_primitive
 from jitgrad.tensor.tensor import UNREAD, Tensor, box_tensor, make_tensor, raise_leaked
-from jitgrad.trace.known_arrays import is_known, settle
+from jitgrad.trace.known_arrays import is_unsettled, settle
 from jitgrad.trace.number_forms import Form, combined
 from jitgrad.trace.stand_ins import StandIn, stand_in, strong
 from jitgrad.trace.user_code import UserCodeRecorder
@@ -87,7 +87,7 @@ class BodyTrace(UserCodeRecorder):
         traced = isinstance(raw, Value)
         if traced and (raw in self._inputs or self.is_made_here(raw)):
             return tensor
-        if is_known(tensor):
+        if is_unsettled(tensor):
             return settle(tensor, self)
         if traced and self.outer is None:
             raise_leaked(tensor)

@@ -29,6 +29,7 @@ from jitgrad.tensor.modes import enable_grad
 from jitgrad.tensor.tape import keep_copies
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
 from jitgrad.trace.capture import CannotCaptureError
+from jitgrad.trace.known_arrays import is_unsettled, settle
 from jitgrad.trace.stand_ins import NumberStandIn, StandIn, stand_in
 from jitgrad.transforms.numbers import read_values_for_numbers
 from jitgrad.transforms.simplify import simplify
@@ -107,6 +108,8 @@ class CapturedBody(BodyTrace):
         raw = tensor._raw
         if isinstance(raw, Value) and (raw in self._inputs or self.is_made_here(raw)):
             return tensor
+        if is_unsettled(tensor):
+            return settle(tensor, self)
         assert self.outer is not None
         with tracing(self.outer):
             tensor = self.outer.lift(tensor)

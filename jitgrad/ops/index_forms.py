@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.core.bind import Boxed, active_trace, box
+from jitgrad.core.dtypes import is_supported
 from jitgrad.core.errors import IndexingError
 from jitgrad.core.extents import Extent, has_extents
 from jitgrad.core.spec import Shape
@@ -166,7 +167,7 @@ def _index_array(array: Any) -> Any:
         raise _wrong_type(f"an array of dtype {array.dtype}")
     if not array.ndim and array.dtype.kind != "b":
         return int(array)
-    return array
+    return array if is_supported(array.dtype) else array.astype(np.int64)
 
 
 def _wrong_type(what: str) -> IndexingError:

@@ -333,6 +333,12 @@ def _joined(name: str) -> Callable[..., Any]:
     return joined
 
 
+def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        arr, values = _call("ravel", arr), _call("ravel", values)
+    return _call("cat", [arr, values], axis or 0)
+
+
 def _stacked(name: str) -> Callable[..., Any]:
     def stacked(tup: Any, **rest: Any) -> Any:
         _without_defaults(name, rest)
@@ -460,6 +466,7 @@ def _no(x: Any) -> bool:
 
 
 _TRANSLATED: dict[str, Callable[..., Any]] = {
+    "append": _append,
     "argsort": _sort("argsort"),
     "array_equal": _array_equal,
     "array_split": _array_split,

@@ -21,7 +21,8 @@ from jitgrad.ir.walk import active_values
 from jitgrad.ops.cast import stop_gradient
 from jitgrad.tensor.tape import is_spent
 from jitgrad.tensor.tensor import UNREAD, Tensor, make_tensor
-from jitgrad.trace.known_arrays import is_known, settle
+from jitgrad.trace.known_arrays import is_known, is_unsettled, settle
+from jitgrad.trace.narrow import Widened, kind_of
 from jitgrad.trace.recorder import operand_of
 from jitgrad.trace.stand_ins import ArrayStandIn, NumberStandIn, stand_in
 from jitgrad.trace.user_code import UserCodeRecorder
@@ -192,10 +193,15 @@ class Capture(UserCodeRecorder):
         """Return what stands for a NumPy array or scalar given as argument."""
         held = self._shadows.get(id(array))
         if held is None:
-            if isinstance(array, np.ndarray) and type(array) is not np.ndarray:
+            kind = kind_of(array.narrow) if isinstance(array, Widened) else ArrayStandIn
+            if (
+                kind is ArrayStandIn
+                and isinstance(array, np.ndarray)
+                and type(array) is not np.ndarray
+            ):
                 raise CannotCaptureError(f"it is given a {type(array).__name__}")
             tensor = self.add_input(Tensor(np.asarray(array)), source, name)
-            held = self._shadows[id(array)] = stand_in(tensor, ArrayStandIn)
+            held = self._shadows[id(array)] = stand_in(tensor, kind)
             held._is_array = isinstance(array, np.ndarray)
             self._alive.append(array)
         return held
@@ -226,7 +232,7 @@ class Capture(UserCodeRecorder):
                     do="return it from that function instead of storing it elsewhere",
                 )
             return tensor
-        if is_known(tensor):
+        if is_unsettled(tensor):
             self.captured.met_numpy = True
             return settle(tensor, self)
         held = self._shadows.get(id(tensor))
@@ -337,6 +343,8 @@ class Capture(UserCodeRecorder):
             return self._other_leaf(leaf)
         if is_known(leaf):
             return self._other_leaf(leaf._raw)
+        if isinstance(leaf, ArrayStandIn) and leaf.narrow is not None:
+            raise CannotCaptureError(f"it returns an array of dtype {leaf.narrow}")
         tensor = self.lift(leaf)
         first = self._first_values.get(id(tensor))
         if first is not None and first[0].kind != "constant":

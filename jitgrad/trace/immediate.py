@@ -18,7 +18,8 @@ from jitgrad.core.tree import map_tree
 from jitgrad.ir.graph import Value
 from jitgrad.ir.interpret import run_nodes
 from jitgrad.tensor.tensor import Tensor, make_tensor, raise_leaked
-from jitgrad.trace.known_arrays import is_known, settle
+from jitgrad.trace.known_arrays import is_unsettled, settle
+from jitgrad.trace.narrow import Widened, kind_of, widened
 from jitgrad.trace.recorder import Recorder
 from jitgrad.trace.stand_ins import ArrayStandIn, StandIn, stand_in
 
@@ -37,6 +38,8 @@ class ImmediateTrace(Recorder):
         self.known: dict[Value, Any] = {}
         self.among_numbers = False
         self._shadows: dict[int, tuple[Any, Tensor]] = {}
+        # What came from outside, which is what it was where nobody has written to it.
+        self._first: set[Value] = set()
 
     def evaluate(
         self, primitive: Primitive, raws: tuple[Any, ...], params: dict[str, Any]
@@ -50,18 +53,21 @@ class ImmediateTrace(Recorder):
         """Return what stands for an array; the same array gets the same thing."""
         held = self._shadows.get(id(array))
         if held is None:
-            held = self._shadows[id(array)] = (array, self._value_of(np.array(array)))
-            stand_in(held[1], ArrayStandIn)
+            (wide,) = widened([array])
+            kind = kind_of(wide.narrow) if isinstance(wide, Widened) else ArrayStandIn
+            held = self._shadows[id(array)] = (array, self._value_of(np.array(wide)))
+            stand_in(held[1], kind)
         return held[1]
 
     def _value_of(self, array: Any) -> Tensor:
         value = Value(Spec(array.shape, array.dtype))
+        self._first.add(value)
         self.known[value] = array
         return make_tensor(value)
 
     def lift(self, tensor: Any) -> Any:
         """Return what stands for a Tensor from outside."""
-        if is_known(tensor):
+        if is_unsettled(tensor):
             return settle(tensor, self)
         if isinstance(tensor._raw, Value):
             if tensor._raw not in self.known:
@@ -110,6 +116,5 @@ class ImmediateTrace(Recorder):
         """Give arrays and Tensors from outside what the function has written to them."""
         for thing, shadow in self._shadows.values():
             array = thing._raw if isinstance(thing, Tensor) else thing
-            content = self.known[shadow._raw]
-            if content is not array and array.flags.writeable:
-                array[...] = content
+            if shadow._raw not in self._first and array.flags.writeable:
+                array[...] = self.known[shadow._raw]

@@ -18,14 +18,18 @@ from jitgrad.ops.creation import clone_primitive, full_primitive
 from jitgrad.tensor.tensor import Tensor, make_tensor
 
 
+def is_unsettled(thing: Any) -> bool:
+    """Return whether `thing` stands for an array that nothing traced has met."""
+    return isinstance(thing, Tensor) and thing._is_numpy and type(thing._raw) is np.ndarray
+
+
 def is_known(thing: Any) -> bool:
-    """Return whether `thing` stands for an array whose elements are known while tracing."""
-    return (
-        isinstance(thing, Tensor)
-        and thing._is_numpy
-        and type(thing._raw) is np.ndarray
-        and active_trace() is not None
-    )
+    """Return whether the elements of what `thing` stands for are known to the trace that is active.
+
+    Those of an array from outside are not known in the body of a loop, which may change them.
+    """
+    trace: Any = active_trace()
+    return trace is not None and is_unsettled(thing) and thing._home is trace
 
 
 def all_known(things: Any) -> bool:
@@ -74,13 +78,33 @@ def _is_around(home: Any, trace: Any) -> bool:
     return trace is not None
 
 
-def may_change(tensor: Any) -> bool:
-    """Return whether NumPy may write to the array now: nothing that runs again does so."""
-    return is_known(tensor) and tensor._home is active_trace()
-
-
 def changed(tensor: Any) -> None:
     """Take note that the array was written to."""
     tensor._storage.version += 1
     if tensor._view is not None:
         tensor._view.version = tensor._storage.version
+
+
+def has_tensors(index: Any) -> bool:
+    """Return whether there are Tensors in an index or a nested list."""
+    parts = index if isinstance(index, (tuple, list)) else (index,)
+    return any(
+        isinstance(p, Tensor)
+        or (isinstance(p, (list, tuple)) and has_tensors(p))
+        or (isinstance(p, slice) and has_tensors((p.start, p.stop, p.step)))
+        for p in parts
+    )
+
+
+def plain_index(index: Any) -> Any:
+    """Return an index with arrays in place of what stands for known ones."""
+    if isinstance(index, tuple):
+        return tuple(map(plain_index, index))
+    if isinstance(index, slice):
+        return slice(*map(plain_index, (index.start, index.stop, index.step)))
+    return index._raw if is_known(index) else index
+
+
+def picks_number(index: Any) -> bool:
+    """Return whether an index that leaves no axes gives a scalar, and not an array."""
+    return not any(item is Ellipsis for item in (index if isinstance(index, tuple) else (index,)))
