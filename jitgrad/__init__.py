@@ -57,6 +57,8 @@ globals().update(_functions)
 from jitgrad import autograd, fft, interop, linalg, nn, optim, special, testing  # noqa: E402 - read tables
 from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
 from jitgrad.api.compile import clear_cache, compile  # noqa: E402
+from jitgrad.api.custom import custom_jvp, custom_vjp  # noqa: E402
+from jitgrad.control import user_function as _user_function  # noqa: E402, F401 - records them
 from jitgrad.control.branches import checkpoint, cond, switch  # noqa: E402
 from jitgrad.control.loops import fori_loop, map, scan, while_loop  # noqa: E402
 from jitgrad.diagnostics.nonfinite import first_nonfinite  # noqa: E402
@@ -92,6 +94,8 @@ __all__ = [
     "checkpoint",
     "clear_cache",
     "compile",
+    "custom_jvp",
+    "custom_vjp",
     "cond",
     "double",
     "enable_grad",

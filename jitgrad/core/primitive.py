@@ -412,6 +412,9 @@ class Primitive:
         used for which `read` is true.
     summed : Summed, optional
         How its outputs are summed over many runs at once.
+    inline : bool
+        Whether its static parameter ``body``, a graph of its inputs, may stand in its place where
+        no derivative is taken any more.
     """
 
     name: str
@@ -430,6 +433,7 @@ class Primitive:
     merge: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
     unread: Callable[[dict[str, Any], tuple[bool, ...]], dict[str, Any]] | None = None
     summed: Summed | None = None
+    inline: bool = False
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Call the operation; arguments beyond its inputs are static parameters by name."""

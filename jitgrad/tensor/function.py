@@ -19,6 +19,16 @@ from jitgrad.tensor.tensor import Tensor, connected_tensor
 _NOTHING = Spec((), bool_)
 
 
+Recorder = Callable[[type["Function"], tuple[Any, ...]], Any]
+_record: Recorder
+
+
+def set_recorder(recorder: Recorder) -> None:
+    """Let `recorder` record the calls of user-written operations that are traced."""
+    global _record
+    _record = recorder
+
+
 class FunctionContext(TapeNode):
     """What `forward` and `backward` of a `Function` share: the first argument ``ctx`` of both.
 
@@ -108,6 +118,11 @@ class FunctionContext(TapeNode):
         """
         self._dirty = inputs
 
+    @property
+    def is_dirty(self) -> bool:
+        """Whether `forward` said that it changed inputs in place."""
+        return bool(self._dirty)
+
     def set_materialize_grads(self, value: bool) -> None:
         """Set whether `backward` gets zeros, rather than None, for outputs that were not used.
 
@@ -125,6 +140,22 @@ class FunctionContext(TapeNode):
                 Tensor.zeros_of(spec) if ct is None and spec is not _NOTHING else ct
                 for ct, spec in zip(cts, self.out_specs, strict=True)
             ]
+        results = self.call_backward(cts)
+        if not keep and self._saved:
+            self._saved = None
+        return results
+
+    def call_forward(self, args: tuple[Any, ...]) -> Any:
+        """Return what the user's `forward` gives."""
+        setup = self._function.setup_context
+        if setup is None:
+            return self._function.forward(self, *args)
+        result = self._function.forward(*args)
+        setup(self, args, result)
+        return result
+
+    def call_backward(self, cts: list[Any]) -> list[Any]:
+        """Return what the user's `backward` gives, each in the shape and dtype of its input."""
         returned = self._function.backward(self, *cts)
         given = returned if isinstance(returned, (tuple, list)) else (returned,)
         name = f"{self._function.__name__}.backward"
@@ -136,15 +167,12 @@ class FunctionContext(TapeNode):
                 why=f"forward takes {count} inputs after ctx; each needs one",
                 do="return None for inputs that have no gradient",
             )
-        results = [self._fitted(name, number, ct) for number, ct in enumerate(given[:count])]
-        if not keep and self._saved:
-            self._saved = None
-        return results
+        return [self._fitted(name, number, ct) for number, ct in enumerate(given[:count])]
 
     def _fitted(self, name: str, number: int, ct: Any) -> Any:
         """Return the gradient of one input in that input's shape and dtype."""
         spec = self._input_specs[number]
-        if ct is None or self.edges[number] is None:
+        if ct is None or not self.needs_input_grad[number]:
             if ct is not None and spec is None:
                 raise GradientError(
                     f"{name}: returned a gradient for input number {number}",
@@ -297,15 +325,12 @@ class Function:
         if trace is not None:
             args = tuple([trace.lift(a) if isinstance(a, Tensor) else a for a in args])
             if any(isinstance(a, Tensor) and a.requires_grad for a in args):
-                trace.refuse(f"the derivative of {cls.__name__} is the user's own")
+                if hasattr(cls.backward, "once_differentiable"):
+                    trace.refuse(f"the derivative of {cls.__name__} can't be differentiated")
+                return _record(cls, args)
         ctx = FunctionContext(cls, args)
-        setup = cls.setup_context
         with no_grad():
-            if setup is None:
-                result = cls.forward(ctx, *args)
-            else:
-                result = cls.forward(*args)
-                setup(ctx, args, result)
+            result = ctx.call_forward(args)
         if not any(ctx.needs_input_grad):
             return result
         if isinstance(result, tuple):
@@ -350,6 +375,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
             ]
         )
 
+    once.once_differentiable = True  # type: ignore[attr-defined]
     return once
 
 

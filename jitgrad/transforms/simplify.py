@@ -28,6 +28,8 @@ def simplify(graph: Graph, differentiated: bool = True) -> Graph:
     differentiated : bool
         Whether the adjoint of the result may be taken, so that ``stop_gradient`` must stay.
     """
+    if not differentiated:
+        graph = put_in_line(graph)
     graph = fold_fills(graph)
     graph = remove_identities(graph, keep_stops=differentiated)
     graph = merge_moves(graph)
@@ -36,6 +38,40 @@ def simplify(graph: Graph, differentiated: bool = True) -> Graph:
     graph = remove_identities(graph, keep_stops=differentiated)
     graph = merge_repeated(graph)
     return remove_dead(graph)
+
+
+def put_in_line(graph: Graph) -> Graph:
+    """Put graphs in the place of the operations that hold them for the sake of a derivative.
+
+    Before: ``y = user_function x body=graph; ...``, where the graph is ``a = tanh v; return a``.
+    After: ``a = tanh x; ...``.
+    """
+    mapping: Substitution = {}
+    nodes: list[Node] = []
+
+    def add(inner: Graph, places: Substitution) -> None:
+        for node in inner.nodes:
+            inputs = tuple([_mapped(operand, places) for operand in node.inputs])
+            if node.primitive.inline:
+                body = node.params["body"].graph
+                inside = dict(zip(body.inputs, inputs, strict=True))
+                add(body, inside)
+                found = [_mapped(operand, inside) for operand in body.outputs]
+                places.update(zip(node.outputs, found, strict=True))
+                continue
+            # The same graph may be there twice.
+            outputs = node.outputs
+            if inner is not graph:
+                outputs = tuple([Value(v.spec, v.name) for v in node.outputs])
+                places.update(zip(node.outputs, outputs, strict=True))
+            nodes.append(
+                Node(node.primitive, inputs, node.params, outputs, node.location, node.adjoint)
+            )
+
+    if not any(node.primitive.inline for node in graph.nodes):
+        return graph
+    add(graph, mapping)
+    return Graph(graph.inputs, tuple(nodes), tuple([_mapped(o, mapping) for o in graph.outputs]))
 
 
 def remove_dead(graph: Graph) -> Graph:
