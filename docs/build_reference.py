@@ -276,6 +276,7 @@ def compiling() -> str:
         entry("Explanation", Explanation, 3),
         entry("KernelReport", KernelReport, 3),
         *[entry(n, getattr(jitgrad, n)) for n in ("grad", "value_and_grad", "clear_cache")],
+        *[entry(n, getattr(jitgrad, n)) for n in ("custom_vjp", "custom_jvp")],
         *[entry(n, getattr(jitgrad, n)) for n in ("set_num_threads", "get_num_threads")],
         *[entry(n, getattr(jitgrad, n)) for n in ("annotated_source", "profile")],
         entry("Profile", Profile, 3),
