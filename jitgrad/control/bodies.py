@@ -21,7 +21,7 @@ from jitgrad.tensor.tensor import UNREAD, Tensor, box_tensor, make_tensor, raise
 from jitgrad.trace.known_arrays import is_unsettled, settle
 from jitgrad.trace.number_forms import Form, combined
 from jitgrad.trace.stand_ins import StandIn, stand_in, strong
-from jitgrad.trace.user_code import UserCodeRecorder
+from jitgrad.trace.user_code import UserCodeRecorder, as_traced
 from jitgrad.transforms.simplify import simplify
 
 Array = np.ndarray[Any, Any]
@@ -228,7 +228,7 @@ def trace_body(trace: BodyTrace, function: Callable[..., Any], arguments: Sequen
         the value of one.
     """
     with tracing(trace):
-        leaves, tree = flatten(function(*arguments))
+        leaves, tree = flatten(as_traced(function)(*arguments))
         outputs = [_output(trace, leaf) for leaf in leaves]
     for closure in trace.closures.values():
         if closure.shadow._raw is not closure.value:

@@ -30,6 +30,7 @@ from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.cast import convert
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor, box_tensor
+from jitgrad.trace.user_code import as_traced
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -164,7 +165,7 @@ def checkpoint(function: F) -> F:
             for place, given in zip(places, operands, strict=True):
                 filled[place] = given
             args, kwargs = unflatten(tree, filled)
-            return function(*args, **kwargs)
+            return as_traced(function)(*args, **kwargs)
 
         return _traced("checkpoint", 0, ("function",), (called,), [leaves[k] for k in places])
 

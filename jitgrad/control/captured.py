@@ -41,6 +41,10 @@ class CannotRepeatError(CannotCaptureError):
     """Ends the trace of a body that can't become part of a graph; Python then runs it."""
 
 
+class KindChangesError(CannotRepeatError):
+    """Ends the trace of a body that what it hands on does not fit; a later iteration's may."""
+
+
 class CapturedBody(BodyTrace):
     """The trace of a body.
 

@@ -20,6 +20,7 @@ from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.graph import Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.tensor.tensor import Tensor, make_tensor
+from jitgrad.trace.user_code import as_traced
 
 # What all bodies are traced as: from index, carry and slices to carry and what is stacked.
 Body = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -62,7 +63,7 @@ def fori_loop(
     tensor(24)
     """
     bounds = (_bound("lower", lower), _bound("upper", upper))
-    carry, _ = _loop("fori_loop", lambda i, c, _: (body(i, c), ()), init, bounds=bounds)
+    carry, _ = _loop("fori_loop", lambda i, c, _: (as_traced(body)(i, c), ()), init, bounds=bounds)
     return carry
 
 
@@ -100,7 +101,7 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     >>> jitgrad.while_loop(lambda x: x < 100, lambda x: 2 * x, 3)
     tensor(192)
     """
-    carry, _ = _loop("while_loop", lambda _i, c, _s: (body(c), ()), init, condition=cond)
+    carry, _ = _loop("while_loop", lambda _i, c, _s: (as_traced(body)(c), ()), init, condition=cond)
     return carry
 
 
@@ -151,7 +152,7 @@ def scan(
     """
 
     def pair(_: Any, carry: Any, x: Any) -> tuple[Any, Any]:
-        result = f(carry, x)
+        result = as_traced(f)(carry, x)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TraceError(
                 "scan: the function must return a pair (carry, output)",
@@ -189,7 +190,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     >>> jitgrad.map(lambda x: x * x, jitgrad.arange(3.0))
     tensor([0., 1., 4.])
     """
-    body: Body = lambda _i, _c, x: ((), f(x))  # noqa: E731 - as short as its description
+    body: Body = lambda _i, _c, x: ((), as_traced(f)(x))  # noqa: E731 - as short as its description
     return _loop("map", body, (), xs, length=_length(xs, None, "map"))[1]
 
 
@@ -403,6 +404,6 @@ def _trace_condition(operation: str, condition: Callable[[Any], Any], carry: _Ca
     carries = [trace.input(Spec(t.shape, t.dtype)) for t in carry.tensors]
 
     def holds(value: Any) -> Any:
-        return predicate(f"{operation}: the condition", condition(value))
+        return predicate(f"{operation}: the condition", as_traced(condition)(value))
 
     return trace_body(trace, holds, (unflatten(carry.tree, carries),))

@@ -123,11 +123,11 @@ class _Merge:
             self.outputs.append(([_check_of(side.trace) for side in self.sides], NumberStandIn))
         since = next_number()
         found = self.bind() if self.outputs or self.draws else []
-        for target, value in zip(targets.values(), found[first_target:], strict=False):
-            overwrite("if", target, value, since)
         if checked:
             trace: Any = active_trace()
             trace.check_zero(found[-1])
+        for target, value in zip(targets.values(), found[first_target:], strict=False):
+            overwrite("if", target, value, since)
         made = [self.as_python(k, value) for k, value in enumerate(found[:first_target])]
         self.variables.restore(dict.fromkeys(self.entry, UNSET))
         for name, tree in trees.items():

@@ -13,6 +13,7 @@ from jitgrad.core.bind import active_trace
 from jitgrad.syntax.convert import converted
 from jitgrad.syntax.numpy_calls import numpy_function
 from jitgrad.trace.library import is_library_class, why_impure
+from jitgrad.trace.user_code import set_rewriting
 
 _replacements: dict[Any, Callable[..., Any]] = {}
 # What these do is not seen in their results.
@@ -81,3 +82,6 @@ def _why_not_repeated(function: Any) -> str:
         plain = dataclasses.is_dataclass(function) or hasattr(function, "_fields")
         return "" if plain else f"it makes an object of the class {name}"
     return why_impure(function, name)
+
+
+set_rewriting(callee)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jitgrad.control.captured import CannotRepeatError, CapturedBody
+from jitgrad.control.captured import CannotRepeatError, CapturedBody, KindChangesError
 from jitgrad.control.operands import here
 from jitgrad.core.bind import tracing
 from jitgrad.core.dtypes import category, promote_dtypes
@@ -149,7 +149,7 @@ class Settling:
             found = self.attempt(run)
             if not self.learn(found):
                 return found
-        raise CannotRepeatError("what it hands on does not keep its kind")
+        raise KindChangesError("what it hands on does not keep its kind")
 
     def attempt(self, run: Callable[[CapturedBody], Value]) -> Run:
         """Run the body once."""
@@ -189,7 +189,7 @@ class Settling:
             leaves, tree = self.leaves[name]
             ends, tree_after = flatten(run.ends[name])
             if tree_after != tree:
-                raise CannotRepeatError(f"`{name}` changes its structure")
+                raise KindChangesError(f"`{name}` changes its structure")
             for number, (leaf, end) in enumerate(zip(leaves, ends, strict=True)):
                 changed |= self._learn_leaf(run, (name, number), leaf, end)
         for key in run.trace.changed():
@@ -207,15 +207,15 @@ class Settling:
             return self._learn_number(place, leaf, end, form)
         if not is_array(leaf):
             if not same_leaf(leaf, end):
-                raise CannotRepeatError(f"`{place[0]}` becomes another object")
+                raise KindChangesError(f"`{place[0]}` becomes another object")
             return False
         if form is None:
             if _is_still(run.trace, leaf, end):
                 return False
             if id(here(leaf)) in run.trace.changed():
-                raise CannotRepeatError(f"`{place[0]}` is changed in place and bound anew")
+                raise KindChangesError(f"`{place[0]}` is changed in place and bound anew")
             if place in self.shared:
-                raise CannotRepeatError(f"`{place[0]}` shares its memory, and is bound anew")
+                raise KindChangesError(f"`{place[0]}` shares its memory, and is bound anew")
             self.forms[place] = Form(type(leaf), here(leaf).spec, leaf.requires_grad)
             return True
         return self._learn_array(run, place, leaf, end, form)
@@ -224,13 +224,15 @@ class Settling:
         if form is None and same_leaf(leaf, end):
             return False
         if not (is_number(end) or is_array(end)) or spec_of(end).shape:
-            raise CannotRepeatError(f"`{place[0]}` starts as a number and becomes something else")
+            raise KindChangesError(f"`{place[0]}` starts as a number and becomes something else")
+        if form is not None and not form.spec.weak and _fits_as_number(end, form):
+            return False
         spec, kind = spec_of(end), kind_of(end)
         known = spec_of(leaf) if form is None else form.spec
         if (spec.weak and not known.weak) or (
             known.weak and not spec.weak and category(spec.dtype) < category(known.dtype)
         ):
-            raise CannotRepeatError(f"`{place[0]}` is a number and a Tensor by turns")
+            raise KindChangesError(f"`{place[0]}` is a number and a Tensor by turns")
         weaker = known.weak and not spec.weak
         dtype = spec.dtype if weaker else promote_dtypes(known.dtype, spec.dtype)
         differentiable = needs_gradient(end) or (form is not None and form.differentiable)
@@ -251,14 +253,16 @@ class Settling:
             return True
         if end is inside:
             return False
+        if _fits_as_number(end, form):
+            return False
         if not is_array(end) or kind_of(end) is not form.kind:
-            raise CannotRepeatError(f"`{place[0]}` becomes another kind of object")
+            raise KindChangesError(f"`{place[0]}` becomes another kind of object")
         if (end.shape, end.dtype) != (form.spec.shape, form.spec.dtype):
-            raise CannotRepeatError(
+            raise KindChangesError(
                 f"`{place[0]}` is {form.spec} before an iteration and {end.spec} after it"
             )
         if changed and not any(self.end_of(run, other) is inside for other in run.entered):
-            raise CannotRepeatError(f"`{place[0]}` is changed in place and bound anew")
+            raise KindChangesError(f"`{place[0]}` is changed in place and bound anew")
         if end.requires_grad and not form.differentiable:
             self.forms[place] = Form(form.kind, form.spec, True)
             return True
@@ -268,6 +272,13 @@ class Settling:
         """Return what a leaf is bound to after an iteration."""
         found: Any = flatten(run.ends[place[0]])[0][place[1]]
         return found
+
+
+def _fits_as_number(end: Any, form: Form) -> bool:
+    """Return whether a number can be what a Tensor without axes is at other times."""
+    if not is_number(end) or form.spec.shape or form.spec.weak:
+        return False
+    return category(spec_of(end).dtype) <= category(form.spec.dtype)
 
 
 def _is_still(trace: CapturedBody, leaf: Tensor, end: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,16 @@ class Course:
         if type(self.lower) is int and type(self.upper) is int:
             return max(self.upper - self.lower, 0)
         return None
+
+    def first(self) -> Any:
+        """Return what the loop's variable is bound to first."""
+        return self.item(self.upper - 1 if self.reverse else self.lower)
+
+    def after_first(self) -> Course:
+        """Return the course without its first iteration."""
+        lower, upper = self.lower + (not self.reverse), self.upper - self.reverse
+        skipped = lambda: itertools.islice(self.plain(), 1, None)  # noqa: E731 - one expression
+        return Course(lower, upper, self.reverse, self.item, skipped)
 
 
 def course_of(iterable: Any) -> Course | None:

@@ -35,7 +35,7 @@ from jitgrad.syntax.courses import Course, course_of
 from jitgrad.syntax.integers import grows_slowly
 from jitgrad.syntax.jumps import RESULT
 from jitgrad.syntax.leaves import inside, is_array
-from jitgrad.syntax.trials import Surroundings, attempt, code_of, note, root_of
+from jitgrad.syntax.trials import Outcome, Surroundings, attempt, code_of, note, root_of
 from jitgrad.syntax.variables import UNSET, Variables
 from jitgrad.tensor.tape import next_number
 from jitgrad.tensor.tensor import Tensor
@@ -104,8 +104,17 @@ def for_(
         count = course.count
         if count is not None and count <= _FEW:
             note(body, "for", line, "unrolled", f"{count} iterations")
-        elif _captured(loop, course, obstacle):
-            return
+        else:
+            outcome = _captured(loop, course, obstacle)
+            if outcome.kind_changes and count is not None:
+                # What the first iteration makes may be what the others keep.
+                body(course.first())
+                if stops and loop.is_stopped():
+                    return
+                iterable = course = course.after_first()
+                outcome = _captured(loop, course, obstacle, " after its first iteration")
+            if outcome.what:
+                return
     for item in iterable:
         body(item)
         if stops and loop.is_stopped():
@@ -124,7 +133,7 @@ def while_(
 ) -> None:
     """Run ``while test: body``."""
     loop = Construct(body, test, Variables([body, test], assigned), again, after, stops, line)
-    if isinstance(active_trace(), UserCodeRecorder) and _captured(loop, None, obstacle):
+    if isinstance(active_trace(), UserCodeRecorder) and _captured(loop, None, obstacle).what:
         return
     while test():
         body()
@@ -132,16 +141,17 @@ def while_(
             break
 
 
-def _captured(loop: Construct, course: Course | None, obstacle: str) -> bool:
-    """Make the loop an operation of the graph; False, with nothing changed, where it can't be."""
-    what, why = "", obstacle
+def _captured(loop: Construct, course: Course | None, obstacle: str, which: str = "") -> Outcome:
+    """Make the loop an operation of the graph, or change nothing."""
+    outcome = Outcome("", obstacle)
     if root_of(active_trace()).asks_for_types:
-        why = "the function asks for the types of things"
-    if not why:
-        what, why = attempt(loop.parts, loop.variables, lambda s: _capture(loop, course, s))
+        outcome = Outcome("", "the function asks for the types of things")
+    if not outcome.why:
+        outcome = attempt(loop.parts, loop.variables, lambda s: _capture(loop, course, s))
     kind = "while" if course is None else "for"
-    note(loop.body, kind, loop.line, what or "run by Python and unrolled", why)
-    return bool(what)
+    what = f"{outcome.what}{which}" if outcome.what else "run by Python and unrolled"
+    note(loop.body, kind, loop.line, what, outcome.why)
+    return outcome
 
 
 def _capture(loop: Construct, course: Course | None, surroundings: Surroundings) -> str:
@@ -460,11 +470,12 @@ class _Binding:
         made: dict[Place, Any] = {}
         same: dict[int, Any] = {}
         for carry, result in zip(carries, results, strict=True):
+            if carry.target is None and not carry.places:
+                self.check(carry, result)
+        for carry, result in zip(carries, results, strict=True):
             if carry.target is not None:
                 overwrite(self.operation, carry.target, result, self.since)
-            elif not carry.places:
-                self.check(carry, result)
-            else:
+            elif carry.places:
                 place = carry.places[0]
                 end = self.settling.end_of(self.run, place)
                 made[place] = same.setdefault(id(end), self.as_python(carry, end, result))

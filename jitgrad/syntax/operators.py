@@ -10,10 +10,10 @@ from jitgrad.syntax.builtin_functions import bool_, float_, int_, max_, min_
 from jitgrad.syntax.calls import callee, replace_when_called
 from jitgrad.syntax.courses import enumerate_, range_, reversed_, zip_
 from jitgrad.syntax.loops import for_, while_
-from jitgrad.syntax.updates import augment
+from jitgrad.syntax.updates import augment, item
 
 __all__ = [
-    "and_", "augment", "callee", "chain", "choose", "for_", "go_on", "if_", "not_", "or_",
+    "and_", "augment", "callee", "chain", "choose", "for_", "go_on", "if_", "item", "not_", "or_",
     "slice", "while_",
 ]  # fmt: skip
 

@@ -135,6 +135,12 @@ class _Expressions(ast.NodeTransformer):
         parts = [target.value, _as_index(target.slice), sign, _later(node.value)]
         return like(ast.Expr(call("augment", parts, node)), node)
 
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load) or _must_stay(node.slice):
+            return node
+        return call("item", [node.value, _as_index(node.slice)], node)
+
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         if _must_stay(node):
@@ -192,7 +198,7 @@ class _Statements(ast.NodeTransformer):
     """
 
     def __init__(self, function: ast.FunctionDef) -> None:
-        lowered = without_jumps(function.body)
+        lowered = without_jumps([_with_plain_conditions(s) for s in function.body])
         self.statements = lowered.body
         self.stops = lowered.stops
         self.globals = declared_names(function.body, ast.Global)
@@ -295,6 +301,25 @@ class _Statements(ast.NodeTransformer):
         stops = self.stops.get(node, ())
         values = (*map(tuple, map(sorted, (assigned, again, after))), stops, node.lineno, reason)
         return [constant(value, node) for value in values]
+
+
+class _PlainConditions(ast.NodeTransformer):
+    """Moves conditions that assign variables into the loop: ``while (x := f()) > 0``."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return node
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        self.generic_visit(node)
+        if not _must_stay(node.test) or node.orelse:
+            return node
+        stop = like(ast.If(ast.UnaryOp(ast.Not(), node.test), [ast.Break()], []), node.test)
+        return like(ast.While(ast.Constant(True), [stop, *node.body], []), node)
+
+
+def _with_plain_conditions(statement: ast.stmt) -> ast.stmt:
+    made: ast.stmt = _PlainConditions().visit(statement)
+    return made
 
 
 def _load(function: ast.FunctionDef) -> ast.expr:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import types
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from jitgrad.control.captured import CannotRepeatError
+from jitgrad.control.captured import CannotRepeatError, KindChangesError
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import JitgradError
 from jitgrad.syntax.variables import Variables
@@ -56,11 +57,30 @@ class Surroundings:
             snapshot.restore()
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a construct.
+
+    Parameters
+    ----------
+    what : str
+        In words; ``""`` if it could not be made part of the graph.
+    why : str
+        The reason for that.
+    kind_changes : bool
+        Whether the reason is that what goes in is of another kind than what comes out.
+    """
+
+    what: str
+    why: str = ""
+    kind_changes: bool = False
+
+
 def attempt(
     parts: Sequence[Callable[..., Any]],
     variables: Variables,
     capture: Callable[[Surroundings], str],
-) -> tuple[str, str]:
+) -> Outcome:
     """Run `capture`, undoing everything if it fails.
 
     Parameters
@@ -74,25 +94,25 @@ def attempt(
 
     Returns
     -------
-    tuple of (str, str)
-        What became of it, ``""`` if it failed; and why.
+    Outcome
+        What became of it.
     """
     trace: Any = active_trace()
     failures: dict[types.CodeType, int] = root_of(trace).failures
     code = code_of(parts[0])
     if failures.get(code, 0) >= _TRIALS:
-        return "", "it has failed before"
+        return Outcome("", "it has failed before")
     entry = variables.all()
     surroundings: Surroundings | None = None
     try:
         surroundings = Surroundings(parts)
-        return capture(surroundings), ""
+        return Outcome(capture(surroundings))
     except (Exception, CannotCaptureError) as error:
         variables.restore(entry)
         if surroundings is not None:
             surroundings.restore()
         failures[code] = failures.get(code, 0) + 1
-        return "", _reason(error)
+        return Outcome("", _reason(error), isinstance(error, KindChangesError))
 
 
 def _reason(error: BaseException) -> str:

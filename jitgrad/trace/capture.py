@@ -251,9 +251,14 @@ class Capture(UserCodeRecorder):
             raise CannotCaptureError(
                 "it uses a Tensor that requires a gradient and can't be found by name"
             )
-        self.captured.constants.append(raw)
+        # A copy: the function may change the array afterwards.
+        kept = raw.copy()
+        self.captured.constants.append(kept)
         self.captured.met_numpy = True
-        return self.add_input(tensor, Source("constant", len(self.captured.constants) - 1))
+        source = Source("constant", len(self.captured.constants) - 1)
+        held = self._shadows[id(tensor)] = self.add_input(make_tensor(kept), source)
+        self._alive.append(tensor)
+        return held
 
     # -- values on demand -----------------------------------------------------------------
 

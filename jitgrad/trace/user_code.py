@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import CodeType, FrameType
 from typing import Any
 
@@ -137,6 +137,21 @@ class UserCodeRecorder(Recorder):
         for value, coefficient in terms:
             result = add(mul(make_tensor(value), coefficient), result)
         return result
+
+
+_Function = Callable[..., Any]
+_rewrite: Callable[[_Function], _Function] | None = None
+
+
+def set_rewriting(rewrite: Callable[[_Function], _Function]) -> None:
+    """Let `syntax` say what a function of the user's is run as while it is traced."""
+    global _rewrite
+    _rewrite = rewrite
+
+
+def as_traced(function: _Function) -> _Function:
+    """Return what a function of the user's is run as while it is traced."""
+    return function if _rewrite is None else _rewrite(function)
 
 
 def _name_values(frame: FrameType) -> None:
