@@ -168,6 +168,17 @@ class CapturedBody(BodyTrace):
         """Return whether a Tensor that came from outside was changed in place."""
         return entered._raw is not self.first_raws.get(id(entered), entered._raw)
 
+    def is_fresh(self, tensor: Tensor) -> bool:
+        """Return whether a Tensor was made by this run of the body, and is no other's."""
+        entered = any(held.shadow is tensor for held in self.closures.values())
+        return (
+            self.is_made_here(tensor._raw)
+            and tensor._view is None
+            and not entered
+            and id(tensor) not in self.first_raws
+            and not self.is_frozen(tensor)
+        )
+
     def tensor_of(self, value: Value) -> Tensor:
         """Return a value of this trace as a Tensor."""
         tensor = make_tensor(value)

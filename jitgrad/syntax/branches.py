@@ -73,18 +73,14 @@ class _Side:
             self.result = function()
         if self.trace.failed:
             raise CannotRepeatError(self.trace.failed)
-        if self.trace.was_written_to():
+        if self.trace.written_to():
             raise CannotRepeatError("it changes in place what may be one Tensor or another")
         self.ends = variables.all()
         variables.restore(entry)
 
     def made(self, tensor: Tensor) -> bool:
         """Return whether a Tensor was made on this side, so that nobody else holds it."""
-        return (
-            tensor._view is None
-            and all(held.shadow is not tensor for held in self.trace.closures.values())
-            and self.trace.is_made_here(tensor._raw)
-        )
+        return self.trace.is_fresh(tensor)
 
 
 class _Merge:

@@ -98,8 +98,11 @@ def attempt(
         What became of it.
     """
     trace: Any = active_trace()
-    failures: dict[types.CodeType, int] = root_of(trace).failures
+    root = root_of(trace)
+    failures: dict[types.CodeType, int] = root.failures
     code = code_of(parts[0])
+    if code in root.barred:
+        return Outcome("", "what it leaves is changed in place later on")
     if failures.get(code, 0) >= _TRIALS:
         return Outcome("", "it has failed before")
     entry = variables.all()

@@ -35,6 +35,20 @@ class CannotCaptureError(BaseException):
     """
 
 
+class WrittenToError(CannotCaptureError):
+    """Ends a trace that changes in place what may be one Tensor or another.
+
+    Parameters
+    ----------
+    constructs : sequence of code
+        Loops of the user's, which left the choice to a run; run by Python they don't.
+    """
+
+    def __init__(self, constructs: Sequence[types.CodeType]) -> None:
+        super().__init__("it changes in place what may be one Tensor or another")
+        self.constructs = set(constructs)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where an input of a captured graph comes from at each call.
@@ -314,8 +328,9 @@ class Capture(UserCodeRecorder):
     def finish(self, result: Any) -> Captured:
         """Return what was captured, given what the function returned."""
         captured = self.captured
-        if self.was_written_to():
-            raise CannotCaptureError("it changes in place what may be one Tensor or another")
+        written = self.written_to()
+        if written:
+            raise WrittenToError(written)
         captured.constructs = self.constructs
         leaves, captured.tree = flatten(result)
         active = active_values(self.builder.nodes, captured.differentiable)
@@ -417,13 +432,21 @@ def capture(
     CannotCaptureError
         If it does something that can't be captured.
     """
-    trace = Capture(sources, objects)
-    arguments = make_arguments(trace)
-    leaves, tree = flatten(arguments)
-    args, kwargs = arguments
-    with tracing(trace):
-        result = function(*args, **kwargs)
-        after, tree_after = flatten(arguments)
-        if tree_after != tree or any(a is not b for a, b in zip(leaves, after, strict=True)):
-            raise CannotCaptureError("it changes a list or dict among its arguments")
-        return trace.finish(result)
+    barred: set[types.CodeType] = set()
+    while True:
+        trace = Capture(sources, objects)
+        trace.barred = barred
+        arguments = make_arguments(trace)
+        leaves, tree = flatten(arguments)
+        args, kwargs = arguments
+        with tracing(trace):
+            result = function(*args, **kwargs)
+            after, tree_after = flatten(arguments)
+            if tree_after != tree or any(a is not b for a, b in zip(leaves, after, strict=True)):
+                raise CannotCaptureError("it changes a list or dict among its arguments")
+            try:
+                return trace.finish(result)
+            except WrittenToError as error:
+                if error.constructs <= barred:
+                    raise
+                barred = barred | error.constructs

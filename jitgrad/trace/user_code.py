@@ -38,7 +38,9 @@ class UserCodeRecorder(Recorder):
         # What became of the loops in the user's source, and how often a body could not be captured.
         self.constructs: dict[str, str] = {}
         self.failures: dict[CodeType, int] = {}
-        self._frozen: list[tuple[Tensor, Any]] = []
+        # Bodies of loops that are left to Python.
+        self.barred: set[CodeType] = set()
+        self._frozen: list[tuple[Tensor, Any, Any]] = []
 
     def evaluate(
         self, primitive: Primitive, raws: tuple[Any, ...], params: dict[str, Any]
@@ -58,13 +60,17 @@ class UserCodeRecorder(Recorder):
         adjoint = self._going_back is not None
         return self.builder.emit(primitive, operands, params, location, adjoint)
 
-    def freeze(self, tensor: Tensor) -> None:
+    def freeze(self, tensor: Tensor, construct: Any = None) -> None:
         """Note that it depends on values whose memory `tensor` has: nobody may write to it."""
-        self._frozen.append((tensor, tensor._raw))
+        self._frozen.append((tensor, tensor._raw, construct))
 
-    def was_written_to(self) -> bool:
-        """Return whether a frozen Tensor was changed in place."""
-        return any(tensor._raw is not raw for tensor, raw in self._frozen)
+    def is_frozen(self, tensor: Tensor) -> bool:
+        """Return whether a Tensor is one that nobody may write to."""
+        return any(tensor is frozen for frozen, _, _ in self._frozen)
+
+    def written_to(self) -> list[Any]:
+        """Return the constructs that frozen Tensors came from which were changed in place."""
+        return [construct for tensor, raw, construct in self._frozen if tensor._raw is not raw]
 
     def recorded(self, node: TapeNode) -> None:
         """Remember the user's line of an operation, for the comments of its derivative."""

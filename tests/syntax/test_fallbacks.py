@@ -156,10 +156,18 @@ def with_default(x: Any, scale: Any = (1.0, 2.0)) -> Any:
     return x
 
 
+def changed_after_the_loop(x: Any) -> Any:
+    y = x
+    while y.sum() > 0.5:
+        y = y * 0.5
+    y += 1.0
+    return x, y
+
+
 _PROGRAMS = [
     appending, appending_in_a_function, filling_a_dict, counting, growing, catching, generating,
     recursive, python_ints, only_python, first_is_special, changing_array, changed_and_bound_anew,
-    aliases, dividing, with_default,
+    aliases, dividing, with_default, changed_after_the_loop,
 ]  # fmt: skip
 
 

@@ -249,6 +249,32 @@ def tuples(x: Any) -> Any:
     return state
 
 
+def relaxed(u: Any) -> Any:
+    v = u.clone()
+    error, n = 1.0, 0
+    while error > 1e-3:
+        v[1:-1] = 0.5 * (u[:-2] + u[2:])
+        error = abs(v - u).max()
+        u, v = v, u
+        n += 1
+    return u, v, n
+
+
+def assigned_in_the_condition(x: Any) -> Any:
+    while (s := (x * x).sum()) > 1.0:
+        x = x * 0.75
+    return x, s
+
+
+def first_apart(x: Any) -> Any:
+    previous, s = None, 0.0
+    for i in range(x.shape[0]):
+        if previous is not None:
+            s = s + x[i] * previous
+        previous = x[i]
+    return s
+
+
 def rows(a: Any) -> Any:
     a = a.clone()
     for i in range(a.shape[0]):
@@ -274,7 +300,7 @@ _BY_ELEMENT = [
     (last_index, 1), (filled, 1), (in_place_on_argument, 1), (swapped, 1), (branching, 1),
     (broken, 1), (continued, 1), (returned, 1), (decayed, 1), (newton, 1), (endless, 1),
     (along, 1), (along_two, 1), (chosen, 1), (guarded, 2), (through_functions, 1), (numbers, 1),
-    (tuples, 1), (empty, 0),
+    (tuples, 1), (empty, 0), (relaxed, 1), (assigned_in_the_condition, 1), (first_apart, 1),
 ]  # fmt: skip
 _BY_MATRIX = [(triangular, 3), (cholesky, 3), (gauss_seidel, 3), (rows, 1)]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ from jitgrad.core.errors import GradientError
 from tests.syntax.random_programs import arguments, load, write_program
 
 # More of them by hand: JITGRAD_PROGRAMS=2000 pytest tests/syntax/test_random_programs.py
-COUNT = int(os.environ.get("JITGRAD_PROGRAMS", "40"))
+COUNT = int(os.environ.get("JITGRAD_PROGRAMS", "30"))
 _numbers = itertools.count()
 
 
@@ -57,6 +59,14 @@ def _slope(function: Any, step: float) -> Any:
             ends.append(float(s) + 2.0 * float(t) + float((z * w).sum()))
         found[k] = (ends[0] - ends[1]) / (2.0 * step)
     return found
+
+
+@pytest.fixture(autouse=True)
+def _double_precision() -> Iterator[None]:
+    before = jg.get_default_dtype()
+    jg.set_default_dtype(np.float64)
+    yield
+    jg.set_default_dtype(before)
 
 
 @settings(
