@@ -277,6 +277,7 @@ class Binding:
         if self.course is not None:
             return bool(self.course.upper > self.course.lower)
         assert self.loop.test is not None
+        self.loop.variables.restore(self.settling.entry)
         return bool(self.loop.test())
 
     def wrong(self) -> Carry:
