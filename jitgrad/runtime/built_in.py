@@ -52,15 +52,20 @@ def built_in(address: int, kept: Sequence[Any]) -> Callable[..., Any]:
     return made
 
 
-def new_engine(text: str = "") -> Any:
-    """Return an engine that holds the machine code of LLVM text, and of objects added to it."""
+def new_engine(text: str = "", *, optimise: bool = False) -> Any:
+    """Return an engine that holds the machine code of LLVM text, and of objects added to it.
+
+    To `optimise` costs milliseconds, which only loops are worth.
+    """
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     # In LLVM's global context: the garbage collector might free one of its own before the module.
     module = llvm.parse_assembly(text)
-    machine = llvm.Target.from_default_triple().create_target_machine(opt=0, jit=True)
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        opt=2 if optimise else 0, jit=True
+    )
     return llvm.create_mcjit_compiler(module, machine)
 
 

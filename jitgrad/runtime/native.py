@@ -118,6 +118,30 @@ class Scratch:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteBack:
+    """Memory that the kernel writes, and that is copied to an input once it is done.
+
+    Parameters
+    ----------
+    number : int
+        Number of the input, a C-contiguous array.
+    shape : tuple of int
+        Shape for the kernel.
+    dtype : numpy dtype
+        Of both.
+    """
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the memory."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
 class CopyOf:
     """A result: a copy of an input.
 
@@ -144,7 +168,7 @@ class Constant:
 
 
 Input = ArrayInput | FloatInput
-Argument = int | NewArray | Held | Scratch
+Argument = int | NewArray | Held | Scratch | WriteBack
 Result = NewArray | CopyOf | Constant
 
 
@@ -172,7 +196,7 @@ def native_call(
     callable or None
         It returns `MISS` for other arguments; None where no such function can be made.
     """
-    size = sum(a.nbytes for a in arguments if isinstance(a, Scratch))
+    size = sum(a.nbytes for a in arguments if isinstance(a, (Scratch, WriteBack)))
     if not kernel.address or size > _MOST_ON_STACK or not is_usual():
         return None
     writer = _Writer(kernel.address)
@@ -232,6 +256,9 @@ class _Writer:
         objects = [self.load("ptr", "%given", 8 * k) for k in range(len(inputs))]
         for found, wanted in zip(objects, inputs, strict=True):
             self.check(found, wanted)
+        back = [argument for argument in arguments if isinstance(argument, WriteBack)]
+        if back:
+            self.check_apart([b.number for b in back], inputs, objects)
         # A tuple that is not full yet holds null, so that it can be let go of at any time.
         result = self.line(f"call ptr {_function('PyTuple_New')}(i64 {len(results)})")
         self.leave_unless(self.line(f"icmp ne ptr {result}, null"), "none")
@@ -244,8 +271,12 @@ class _Writer:
             )
         failures: list[str] = []
         texts: list[str] = []
+        written: list[str] = []
         for argument in arguments:
-            if isinstance(argument, Scratch):
+            if isinstance(argument, WriteBack):
+                written.append(self.line(f"alloca i8, i64 {argument.nbytes}, align {_CACHE_LINE}"))
+                texts += array_text(written[-1], argument.shape, argument.dtype.itemsize)
+            elif isinstance(argument, Scratch):
                 memory = self.line(f"alloca i8, i64 {argument.nbytes}, align {_CACHE_LINE}")
                 shape, itemsize = (argument.nbytes,), 1
                 if argument.is_failure:
@@ -272,6 +303,11 @@ class _Writer:
         for memory in failures:
             failure = self.line(f"load i64, ptr {memory}")
             self.leave_unless(self.line(f"icmp eq i64 {failure}, 0"), "other")
+        for copied, memory in zip(back, written, strict=True):
+            data = self.load("ptr", objects[copied.number], DATA)
+            self.line(
+                f"call ptr {_pointer(_memcpy())}(ptr {data}, ptr {memory}, i64 {copied.nbytes})"
+            )
         release, keep = _function("Py_DecRef"), _function("Py_IncRef")
         missed = _pointer(id(MISS))
         return "\n".join(
@@ -301,6 +337,26 @@ class _Writer:
             shape = self.load("ptr", found, SHAPE)
             for axis, size in enumerate(wanted.shape):
                 self.compare("i64", self.load("i64", shape, 8 * axis), size)
+
+    def check_apart(
+        self, written: Sequence[int], inputs: Sequence[Input], objects: Sequence[str]
+    ) -> None:
+        """Miss where an input that is written to shares memory with another one."""
+        arrays = [k for k, wanted in enumerate(inputs) if isinstance(wanted, ArrayInput)]
+        order = [*written, *[k for k in arrays if k not in written]]
+        table = self.line(f"alloca i64, i64 {2 * len(order)}")
+        for place, number in enumerate(order):
+            wanted = inputs[number]
+            assert isinstance(wanted, ArrayInput)
+            start = self.load("i64", objects[number], DATA)
+            nbytes = int(np.prod(wanted.shape)) * wanted.dtype.itemsize
+            for offset, text in enumerate((start, self.line(f"add i64 {start}, {nbytes}"))):
+                entry = self.line(f"getelementptr i64, ptr {table}, i64 {2 * place + offset}")
+                self.lines.append(f"  store i64 {text}, ptr {entry}")
+        share = self.line(
+            f"call i1 {_pointer(_sharing())}(ptr {table}, i64 {len(written)}, i64 {len(order)})"
+        )
+        self.miss_unless(self.line(f"xor i1 {share}, true"))
 
     def passed(self, found: str, wanted: Input) -> list[str]:
         """Return what the kernel is given for an input."""
@@ -347,6 +403,62 @@ def array_text(
 
 def _pointer(address: int) -> str:
     return f"inttoptr (i64 {address} to ptr)"
+
+
+# Whether one of the first stretches of memory in a table of starts and ends has bytes in common
+# with another one.
+_SHARING = """
+define i1 @sharing(ptr %table, i64 %first, i64 %all) {
+begin:
+  br label %outer
+outer:
+  %k = phi i64 [0, %begin], [%next, %done]
+  %twice = shl i64 %k, 1
+  %start_at = getelementptr i64, ptr %table, i64 %twice
+  %end_at = getelementptr i64, ptr %start_at, i64 1
+  %start = load i64, ptr %start_at
+  %end = load i64, ptr %end_at
+  %next = add i64 %k, 1
+  br label %test
+test:
+  %j = phi i64 [%next, %outer], [%following, %inner]
+  %more = icmp slt i64 %j, %all
+  br i1 %more, label %inner, label %done
+inner:
+  %other = shl i64 %j, 1
+  %other_start_at = getelementptr i64, ptr %table, i64 %other
+  %other_end_at = getelementptr i64, ptr %other_start_at, i64 1
+  %other_start = load i64, ptr %other_start_at
+  %other_end = load i64, ptr %other_end_at
+  %begins = icmp slt i64 %start, %other_end
+  %ends = icmp slt i64 %other_start, %end
+  %common = and i1 %begins, %ends
+  %following = add i64 %j, 1
+  br i1 %common, label %found, label %test
+found:
+  ret i1 true
+done:
+  %again = icmp slt i64 %next, %first
+  br i1 %again, label %outer, label %nothing
+nothing:
+  ret i1 false
+}
+"""
+_engines: list[Any] = []
+
+
+@functools.cache
+def _sharing() -> int:
+    engine = new_engine(_SHARING, optimise=True)
+    engine.finalize_object()
+    _engines.append(engine)
+    address: int = engine.get_function_address("sharing")
+    return address
+
+
+@functools.cache
+def _memcpy() -> int:
+    return ctypes.cast(ctypes.memmove, ctypes.c_void_p).value or 0
 
 
 @functools.cache

@@ -28,6 +28,7 @@ from jitgrad.runtime.native import (
     Held,
     NewArray,
     Scratch,
+    WriteBack,
     native_call,
 )
 from jitgrad.runtime.recycling import is_recycled, recycled
@@ -81,7 +82,7 @@ class Program:
     external: list[str] = field(default_factory=list)
     seconds: float = 0.0
     fallback: str = ""
-    make_native: Callable[[], Callable[..., Any] | None] = lambda: None
+    make_native: Callable[..., Callable[..., Any] | None] = lambda *written: None
     root_of: Callable[[Value], Value] = lambda value: value
     pending: bool = False
 
@@ -310,8 +311,13 @@ class _Driver:
         run: Callable[..., tuple[Any, ...]] = namespace["run"]
         return run
 
-    def native(self, layout: dict[Value, int]) -> Callable[..., Any] | None:
-        """Return the driver as one built-in function; None unless it calls one kernel alone."""
+    def native(
+        self, layout: dict[Value, int], *written: tuple[int, int]
+    ) -> Callable[..., Any] | None:
+        """Return the driver as one built-in function; None unless it calls one kernel alone.
+
+        Outputs that are `written` to inputs are copied there and not returned.
+        """
         if len(self.kernels) != 1 or len(self.text.parts) != 1:
             return None
         ((part, kernel),) = self.kernels
@@ -327,22 +333,34 @@ class _Driver:
                 return None
         number = {value: k for k, value in enumerate(self.text.graph.inputs)}
         results: list[NewArray | CopyOf | Constant] = []
-        returned: dict[Value, NewArray] = {}
-        for operand in self.text.graph.outputs:
+        returned: dict[Value, NewArray | WriteBack] = {}
+        targets = dict(written)
+        if written and not all(
+            isinstance(thing, FloatInput) or thing.flags & USUAL_LAYOUT == USUAL_LAYOUT
+            for thing in inputs
+        ):
+            return None
+        for place, operand in enumerate(self.text.graph.outputs):
             if isinstance(operand, Literal):
                 results.append(Constant(operand.number))
                 continue
             root = self.text.storage.root(operand)
+            if place in targets:
+                target = self.text.graph.inputs[targets[place]]
+                if root in number or root in returned or target.dtype != root.dtype:
+                    return None
+                returned[root] = WriteBack(targets[place], root.shape, root.dtype)
+                continue
             if root in number and root is operand and not operand.spec.weak:
                 results.append(CopyOf(number[root]))
             elif root in number or root in returned:
                 return None
             else:
-                returned[root] = NewArray(root.shape, root.dtype, operand.shape)
-                results.append(returned[root])
+                new = returned[root] = NewArray(root.shape, root.dtype, operand.shape)
+                results.append(new)
         if not all(value in number or value in returned for value in part.arguments):
             return None
-        arguments: list[int | NewArray | Held | Scratch] = [
+        arguments: list[int | NewArray | Held | Scratch | WriteBack] = [
             number[value] if value in number else returned[value] for value in part.arguments
         ]
         if part.sizes:

@@ -77,6 +77,8 @@ class _Writer:
         self.lines: list[str] = []
         self.raws: dict[Source, str] = {}
         self.tensors: set[int] = set()
+        # What the program itself changes in place.
+        self.done: set[Source] = set()
         self.bound: dict[str, Any] = {
             **self.guards.bound,
             "MISS": MISS, "Tensor": Tensor, "ndarray": np.ndarray, "modes": modes,
@@ -107,7 +109,10 @@ class _Writer:
             derivative = None
         layouts = tuple([layout_of(_raw_of(self.now(source))) for source in sources])
         program = (derivative or function).forward_program(layouts)
-        native = program.make_native()
+        written = self.written_back(result, sources) if derivative is None else {}
+        native = program.make_native(*written.items()) if written else None
+        if native is None:
+            written, native = {}, program.make_native()
 
         # Inside another trace the plain function is traced along.
         self.miss_if(f"thread.trace is not None or modes.grad is not {modes.grad}")
@@ -122,7 +127,9 @@ class _Writer:
         self.check_guards()
         self.check_identities()
         raws = [self.raw(source, native is not None) for source in sources]
-        outputs = [f"o{k}" for k in range(len(program.graph.outputs))]
+        outputs = [f"o{k}" for k in range(len(program.graph.outputs)) if k not in written]
+        for k in written.values():
+            self.miss_if(f"{self.thing(sources[k])}._view is not None")
         run = self.bind("run", native or program.run)
         call = f"o = {run}({', '.join(raws)})"
         if native is None:
@@ -133,13 +140,34 @@ class _Writer:
             # Only then these are known to be arrays.
             self.lines.append(call)
             self.miss_if("o is MISS")
-            self.check_memory(result, raws)
+            if not written:
+                self.check_memory(result, raws)
         if outputs:
             self.lines.append(f"{', '.join(outputs)}, = o")
         if derivative is not None:
             self.make_node(derivative, outputs[len(function.graph.outputs) :])
+        self.done = {sources[k] for k in written.values()}
         self.lines.append(f"return {self.result_text(result, derivative)}")
         return self.finish()
+
+    def written_back(self, result: Captured, sources: list[Source]) -> dict[int, int]:
+        """Return which outputs the program can copy to inputs, which no one else asks for.
+
+        All that are changed in place or none: others could fail when some have been changed.
+        """
+        outputs = {value: k for k, value in enumerate(self.compiled.outputs)}
+        targets = [self.now(source) for source, _ in result.writes]
+        asked = [leaf.content for leaf in result.leaves if leaf.kind in ("value", "array")]
+        asked += [gradient for _, gradient in result.gradients]
+        values = [value for _, value in result.writes]
+        if (
+            result.checks
+            or not all(isinstance(t, Tensor) and t._view is None for t in targets)
+            or not all(v in outputs and values.count(v) == 1 and v not in asked for v in values)
+            or not all(source in sources for source, _ in result.writes)
+        ):
+            return {}
+        return {outputs[value]: sources.index(source) for source, value in result.writes}
 
     def finish(self) -> Straight:
         body = "".join(f"    {line}\n" for line in self.lines)
@@ -351,6 +379,9 @@ class _Writer:
         for value in result.checks:
             self.miss_if(self.value(value, number))
         for source, value in result.writes:
+            if source in self.done:
+                self.lines.append(f"{self.thing(source)}._storage.version += 1")
+                continue
             if derivative is not None and source in self.sources():
                 self.lines.append(f"node.keep_copy({self.sources().index(source)})")
             if derivative is None and value in number and isinstance(self.now(source), Tensor):

@@ -188,10 +188,14 @@ def _plain_keys(keys: list[Any]) -> bool:
 def _array_condition(path: str, value: Kind, expected: str, bound: dict[str, Any]) -> str:
     kind, shape, dtype = f"{expected}_type", f"{expected}_shape", f"{expected}_dtype"
     bound[kind], bound[shape], bound[dtype] = value.type, value.shape, value.dtype
-    text = f"type(v := {path}) is not {kind} or v.shape != {shape} or v.dtype != {dtype}"
-    if value.requires_grad is not None:
-        text += f" or v.requires_grad is not {value.requires_grad}"
-    return text
+    if value.requires_grad is None:
+        return f"type(v := {path}) is not {kind} or v.shape != {shape} or v.dtype != {dtype}"
+    # What the properties of a Tensor return, mostly without asking them.
+    text = (
+        f"type(v := {path}) is not {kind} or (r := v._raw).shape != {shape} or r.dtype != {dtype}"
+    )
+    requires = "(v._requires_grad if v._view is None else v.requires_grad)"
+    return f"{text} or {requires} is not {value.requires_grad}"
 
 
 def same(found: Any, expected: Any) -> bool:

@@ -165,3 +165,60 @@ def test_inside_another_trace_the_plain_function_is_traced_along() -> None:
     assert_close(outer(X), X + X * 2)
     constant += 1
     assert_close(outer(X), X + (X + 1) * 2)
+
+
+def _momentum(w: Any, v: Any, g: Any) -> None:
+    v.mul_(0.5).add_(g)
+    w.sub_(v * 0.1)
+
+
+def _state(*arrays: Any) -> list[Any]:
+    return [jitgrad.tensor(array) for array in arrays]
+
+
+def test_what_is_changed_in_place_is_copied_by_the_program(quick: Callable[..., Any]) -> None:
+    update = jitgrad.compile(_momentum)
+    plain, compiled = _state(X, X + 1, X + 2), _state(X, X + 1, X + 2)
+    for count in range(6):
+        _momentum(*plain)
+        versions = [t._storage.version for t in compiled]
+        if count < 3:
+            update(*compiled)
+        else:
+            quick(update, *compiled)
+        changed = [t._storage.version > v for t, v in zip(compiled, versions, strict=True)]
+        assert changed == [True, True, False]
+        for found, expected in zip(compiled, plain, strict=True):
+            assert_close(found, expected)
+
+
+def test_arguments_that_share_memory_are_changed_as_the_plain_function_does() -> None:
+    update = warm(_momentum, *_state(X, X, X))
+    for first, second in ((slice(0, 3), slice(1, 4)), (slice(0, 3), slice(0, 3))):
+        found, expected = (np.linspace(0.0, 1.0, 4) for _ in range(2))
+        for function, memory in ((update, found), (_momentum, expected)):
+            shown = [jitgrad.from_numpy(memory[part]) for part in (first, second)]
+            function(*shown, jitgrad.ones(3, dtype=jitgrad.float64))
+        assert_close(found, expected)
+
+
+def test_a_view_that_is_changed_changes_what_it_shows() -> None:
+    def double(x: Any) -> None:
+        x.mul_(2.0)
+
+    update = warm(double, jitgrad.ones(2))
+    base = jitgrad.ones(3)
+    update(base[:2])
+    assert_close(base, np.array([2.0, 2.0, 1.0], np.float32))
+
+
+def test_a_call_that_fails_changes_nothing() -> None:
+    def pick(w: Any, x: Any, index: Any) -> None:
+        w.add_(x[index])
+
+    w, x = jitgrad.zeros(2), jitgrad.tensor([1.0, 2.0, 3.0])
+    update = warm(pick, w, x, np.array([0, 2]))
+    before = w.numpy().copy()
+    with pytest.raises(IndexError):
+        update(w, x, np.array([0, 3]))
+    assert_close(w, before)
