@@ -28,7 +28,7 @@ from jitgrad.ir.graph import Value
 
 _ALIGNMENT = 64
 # Arrays from outside of which a kernel takes so many that the next nest begins another one.
-_MOST_ARRAYS = 200
+_MOST_ARRAYS = 1000
 
 
 @dataclass(eq=False, slots=True)

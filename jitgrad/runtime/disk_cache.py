@@ -53,7 +53,7 @@ _CODE = {
     "jitgrad.intrinsics": "",
     "jitgrad.runtime": (
         "built_in.py frames.py function_text.py machine_code.py translate.py translate_arrays.py "
-        "translate_expressions.py translate_parts.py translated_values.py"
+        "translate_expressions.py translate_parts.py translated_values.py words.py"
     ),
 }
 

@@ -33,9 +33,13 @@ class Frame:
     def reserve(self, thing: Any) -> int:
         """Return the place for something: the number of its first word of 8 bytes."""
         place = self.words
-        self.words += len(pieces_of(thing))
-        self.memory.operands = [_WORD(self.words)]
+        self.extend(len(pieces_of(thing)))
         return place
+
+    def extend(self, count: int) -> None:
+        """Make it longer by so many words."""
+        self.words += count
+        self.memory.operands = [_WORD(self.words)]
 
 
 def keep(builder: Any, address: Any, thing: Any) -> None:

@@ -18,6 +18,8 @@ from jitgrad.runtime.built_in import DATA, SHAPE, STRIDES, built_in, is_usual, n
 
 # Arguments beyond which what reads them off Python's objects is compiled as it is written.
 _MOST_OPTIMISED = 16
+# Arguments beyond which the kernel takes them as words in memory.
+_MOST_PARAMETERS = 64
 # Statements beyond which loops compute one iteration's worth of vectors at a time.
 _MOST_INTERLEAVED = 600
 
@@ -33,7 +35,8 @@ class MachineCode:
     symbols : tuple of str
         What it refers to.
     passed : tuple of str
-        LLVM types of what ``kernel`` takes, apart from two addresses for what it returns.
+        LLVM types of what ``kernel`` takes, apart from two addresses for what it returns; empty for
+        one whose arguments are words in memory.
     """
 
     object_file: bytes
@@ -52,7 +55,7 @@ class LoadedCode:
     unchecked : callable
         The same without the check.
     address : int
-        Of ``kernel``.
+        Of ``kernel``; 0 if its arguments are words in memory.
     passed : tuple of str
         As of `MachineCode`.
     """
@@ -133,7 +136,8 @@ def load(code: MachineCode, check: Callable[..., None]) -> LoadedCode:
         check(*arguments)
         entry(*arguments)
 
-    return LoadedCode(call, entry, engine.get_function_address("kernel"), code.passed)
+    address = engine.get_function_address("kernel") if code.passed else 0
+    return LoadedCode(call, entry, address, code.passed)
 
 
 def _provide_from_process(names: Sequence[str]) -> None:
@@ -187,7 +191,7 @@ def compile_directly(
     from numba.core.registry import cpu_target
 
     from jitgrad.runtime.function_text import FunctionText
-    from jitgrad.runtime.translate import translate
+    from jitgrad.runtime.translate import translate, translate_wide
 
     if not is_usual():
         raise UntranslatableError("arrays do not lie in memory as expected")
@@ -197,19 +201,29 @@ def compile_directly(
     with global_compiler_lock:
         module = context.create_module("kernel")
         form = context.call_conv.get_function_type(types.none, argument_types)
+        is_wide = len(argument_types) > _MOST_PARAMETERS
+        if is_wide:
+            # Threads that help call it with another last argument, their rank.
+            word = ir.IntType(64)
+            ranks = [word] if tree.args.args[-1].arg == "rank" else []
+            form = ir.FunctionType(form.return_type, [*form.args[:2], word.as_pointer(), *ranks])
         kernel = ir.Function(module, form, "kernel")
         kernel.attributes.add("noinline")
-        names = [parameter.arg for parameter in tree.args.args]
-        context.call_conv.decorate_function(kernel, names, argument_types)
         builder = ir.IRBuilder(kernel.append_basic_block("begin"))
         context.call_conv.init_call_helper(builder)
-        given = context.call_conv.decode_arguments(builder, argument_types, kernel)
-        translate(context, builder, python.__globals__, text, given, argument_types)
+        if is_wide:
+            translate_wide(context, builder, python.__globals__, text, argument_types)
+        else:
+            names = [parameter.arg for parameter in tree.args.args]
+            context.call_conv.decorate_function(kernel, names, argument_types)
+            given = context.call_conv.decode_arguments(builder, argument_types, kernel)
+            translate(context, builder, python.__globals__, text, given, argument_types)
         context.call_conv.return_value(builder, context.get_dummy_value())
         fastmathpass.rewrite_module(module, cpu.FastMathOptions({"contract"}))
-        _write_entry(context, module, kernel, argument_types)
+        _write_entry(context, module, kernel, argument_types, is_wide=is_wide)
+        passed = () if is_wide else tuple([plain_type(a.type) for a in kernel.args[2:]])
         is_long = text.count(tree.body) > _MOST_INTERLEAVED
-        return _object_code(module, kernel, is_long=is_long)
+        return _object_code(module, passed, is_long=is_long)
 
 
 def function_tree(source: str, name: str) -> ast.FunctionDef:
@@ -220,7 +234,7 @@ def function_tree(source: str, name: str) -> ast.FunctionDef:
     raise KeyError(name)
 
 
-def _object_code(module: Any, kernel: Any, *, is_long: bool) -> MachineCode:
+def _object_code(module: Any, passed: tuple[str, ...], *, is_long: bool) -> MachineCode:
     """Optimise a module and make an object file of it."""
     import llvmlite.binding as llvm
 
@@ -231,7 +245,6 @@ def _object_code(module: Any, kernel: Any, *, is_long: bool) -> MachineCode:
     target_machine = target.create_target_machine(
         cpu=cpu, features=features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True
     )
-    passed = tuple([plain_type(argument.type) for argument in kernel.args[2:]])
     code = llvm.parse_assembly(str(module))
     code.triple = triple
     code.data_layout = str(target_machine.target_data)
@@ -250,10 +263,14 @@ def _object_code(module: Any, kernel: Any, *, is_long: bool) -> MachineCode:
     return MachineCode(target_machine.emit_object(code), tuple(symbols), passed)
 
 
-def _write_entry(context: Any, module: Any, kernel: Any, argument_types: Sequence[Any]) -> None:
+def _write_entry(
+    context: Any, module: Any, kernel: Any, argument_types: Sequence[Any], *, is_wide: bool
+) -> None:
     """Write the function that Python calls: it reads what the kernel takes off the objects."""
     from llvmlite import ir
     from numba.core import types
+
+    from jitgrad.runtime.words import places, write_words
 
     byte, word, code = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
     entry = ir.Function(module, ir.FunctionType(byte, [byte, byte.as_pointer(), word]), "entry")
@@ -273,7 +290,12 @@ def _write_entry(context: Any, module: Any, kernel: Any, argument_types: Sequenc
         function = module.globals.get(name) or ir.Function(module, form, name)
         return builder.call(function, arguments)
 
-    for number, kind in enumerate(argument_types):
+    if is_wide:
+        words = builder.alloca(word, size=word(places(argument_types)[1]))
+        write_words(builder, entry.args[1], words, argument_types)
+        # Who is called by Python has rank 0.
+        passed += [words, *[word(0) for _ in kernel.args[3:]]]
+    for number, kind in enumerate(() if is_wide else argument_types):
         thing = builder.load(builder.gep(entry.args[1], [word(number)]))
         wanted = kernel.args[len(passed)].type
         if isinstance(kind, types.Array):

@@ -74,6 +74,8 @@ def repeater_of(program: Program) -> Repeater | None:
 def _compiled(
     kernel: Kernel, arrays: Sequence[tuple[tuple[int, ...], int]], fails: bool
 ) -> Callable[[int, int, int], int] | None:
+    if not kernel.address:
+        return None
     lines: list[str] = []
     passed: list[str] = []
     address = ""

@@ -36,6 +36,7 @@ from jitgrad.runtime.translated_values import (
     parameter,
     pieces_of,
 )
+from jitgrad.runtime.words import arguments_in, places
 
 # Statements that are compiled as one LLVM function.
 _MOST_IN_ONE = 60
@@ -73,13 +74,35 @@ def translate(
     UntranslatableError
         If the text holds what only Numba itself knows to compile.
     """
-    if text.formulas > _MOST_INLINED:
-        _, _, features = context.codegen().magic_tuple()
-        share_formulas(builder.module, features)
-    writer = Translator(context, builder, namespace, text)
+    writer = _writer(context, builder, namespace, text)
     writer.function(
         [writer.received(a, kind) for a, kind in zip(arguments, argument_types, strict=True)]
     )
+
+
+def translate_wide(
+    context: Any,
+    builder: Any,
+    namespace: dict[str, Any],
+    text: FunctionText,
+    argument_types: Sequence[Any],
+) -> None:
+    """Write the LLVM code of a function whose arguments are words in memory; see `translate`."""
+    words = builder.function.args[2]
+    arguments = arguments_in(builder, context, words, argument_types)
+    if len(builder.function.args) > 3:
+        arguments[-1] = Scalar(builder.function.args[3], "int64")
+    writer = _writer(context, builder, namespace, text)
+    writer.function_of_words(arguments, words, *places(argument_types))
+
+
+def _writer(
+    context: Any, builder: Any, namespace: dict[str, Any], text: FunctionText
+) -> Translator:
+    if text.formulas > _MOST_INLINED:
+        _, _, features = context.codegen().magic_tuple()
+        share_formulas(builder.module, features)
+    return Translator(context, builder, namespace, text)
 
 
 class Translator(ExpressionWriter):
@@ -117,6 +140,22 @@ class Translator(ExpressionWriter):
             LongFunction(self).write(self.text.tree.body)
         else:
             self.body(self.text.tree.body)
+        self.finish()
+
+    def function_of_words(
+        self, arguments: Sequence[Any], words: Any, places: Sequence[int], count: int
+    ) -> None:
+        """Write the body, where arrays among the arguments lie in `count` words in memory."""
+        long = LongFunction(self)
+        long.take_words(words, count)
+        names = [parameter.arg for parameter in self.text.tree.args.args]
+        for name, thing, place in zip(names, arguments, places, strict=True):
+            self.bind(name, Framed(thing, place) if isinstance(thing, View) else thing)
+        long.write(self.text.tree.body)
+        self.finish()
+
+    def finish(self) -> None:
+        """Write the end: where returns go, and what frees memory."""
         if self.end is not None:
             self.builder.branch(self.end)
             self.builder.position_at_end(self.end)

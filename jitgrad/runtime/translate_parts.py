@@ -66,6 +66,12 @@ class LongFunction:
         # Calls and hardly more: LLVM takes long to find that nothing can be made better.
         outer.builder.function.attributes.add("optnone")
 
+    def take_words(self, words: Any, count: int) -> None:
+        """Begin the frame with a copy of words in memory."""
+        builder = self.outer.builder
+        self.frame.extend(count)
+        cgutils.raw_memcpy(builder, self.frame.memory, words, WORD(count), 8)
+
     def write(self, statements: Sequence[ast.stmt]) -> None:
         """Write all statements: loops as functions of their own, the others in groups."""
         self.put_in_frame()

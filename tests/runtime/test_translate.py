@@ -137,17 +137,28 @@ def test_large_arguments_among_many_formulas_take_the_rare_way(dtype: str) -> No
     assert_close(jitgrad.compile(waves)(x), waves(x), rtol=tolerance, atol=tolerance)
 
 
-def test_a_program_of_very_many_arrays_is_several_kernels() -> None:
-    def layers(x: Any, weights: list[Any]) -> Any:
-        for weight in weights:
-            x = jitgrad.tanh(x * weight)
-        return x.sum()
+@pytest.mark.parametrize(("most", "size", "is_one"), [(1000, 5, 1), (40, 5, 0), (1000, 3000, 1)])
+def test_programs_of_very_many_arrays_compile(
+    most: int,
+    size: int,
+    is_one: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    without_front_end: None,
+) -> None:
+    monkeypatch.setattr("jitgrad.codegen.storage._MOST_ARRAYS", most)
+    weights = [np.linspace(0.5, 1.5, size) for _ in range(70)]
 
-    x, weights = np.linspace(-1, 1, 5), [np.linspace(0.5, 1.0 + k / 220, 5) for k in range(220)]
-    compiled = jitgrad.compile(jitgrad.value_and_grad(layers, 1))
-    expected = jitgrad.value_and_grad(layers, 1)(x, weights)
-    assert_close(compiled(x, weights)[1], expected[1], rtol=1e-12, atol=1e-12)
-    assert len(compiled.explain().kernels) > 1
+    def layers(x: Any, rate: float, weights: list[Any]) -> Any:
+        return sum([jitgrad.tanh(x * weight) for weight in weights], x * rate).sum()
+
+    x = np.linspace(-1, 1, size)
+    compiled = jitgrad.compile(jitgrad.value_and_grad(layers, 2))
+    expected = jitgrad.value_and_grad(layers, 2)(x, 0.5, weights)
+    for found, wanted in zip(compiled(x, 0.5, weights), expected, strict=True):
+        assert_close(found, wanted)
+    report = compiled.explain()
+    assert (len(report.kernels) == 1) is bool(is_one)
+    assert not report.fallbacks
 
 
 def test_kernels_of_all_kinds_need_no_front_end(without_front_end: None) -> None:
