@@ -14,6 +14,7 @@ import numpy as np
 from jitgrad.core.bind import Boxed, box
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
 from jitgrad.core.public import FUNCTIONS
+from jitgrad.ops import numpy_compositions as compositions
 
 # NumPy's name of a function that takes the same arguments here under another name.
 _OTHER_NAMES = {
@@ -333,12 +334,6 @@ def _joined(name: str) -> Callable[..., Any]:
     return joined
 
 
-def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    if axis is None:
-        arr, values = _call("ravel", arr), _call("ravel", values)
-    return _call("cat", [arr, values], axis or 0)
-
-
 def _stacked(name: str) -> Callable[..., Any]:
     def stacked(tup: Any, **rest: Any) -> Any:
         _without_defaults(name, rest)
@@ -466,7 +461,16 @@ def _no(x: Any) -> bool:
 
 
 _TRANSLATED: dict[str, Callable[..., Any]] = {
-    "append": _append,
+    "append": compositions.append,
+    "atleast_1d": compositions.at_least(1),
+    "atleast_2d": compositions.at_least(2),
+    "average": compositions.average,
+    "convolve": compositions.convolve,
+    "corrcoef": compositions.corrcoef,
+    "cov": compositions.cov,
+    "polyval": compositions.polyval,
+    "ptp": compositions.ptp,
+    "vander": compositions.vander,
     "argsort": _sort("argsort"),
     "array_equal": _array_equal,
     "array_split": _array_split,

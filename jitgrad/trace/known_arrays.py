@@ -29,7 +29,10 @@ def is_known(thing: Any) -> bool:
     Those of an array from outside are not known in the body of a loop, which may change them.
     """
     trace: Any = active_trace()
-    return trace is not None and is_unsettled(thing) and thing._home is trace
+    if trace is None or not is_unsettled(thing) or thing._home is not trace:
+        return False
+    # A view of what has been settled is out of date.
+    return thing._view is None or is_unsettled(thing._view.base)
 
 
 def all_known(things: Any) -> bool:
@@ -59,6 +62,10 @@ def settle(tensor: Any, trace: Any) -> Any:
         return trace.lift(tensor)
     root = tensor if tensor._view is None else tensor._view.base
     array = root._raw
+    if not is_unsettled(root):
+        with tracing(trace):
+            tensor._view.refresh(tensor)
+        return trace.lift(tensor)
     with tracing(trace):
         if array.size and (array == array.flat[0]).all():
             number = array.flat[0].item()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -107,7 +106,10 @@ def _array_method(name: str, function: Callable[..., Any]) -> Callable[..., Any]
         if usual is not None and not _ARGUMENTS_OF_TENSORS.isdisjoint(kwargs):
             return usual(self, *args, **kwargs)
         if all_known((self, args, kwargs)):
-            return by_numpy(operator.methodcaller(name, *args, **kwargs), (self,), {})
+            ours = functools.partial(function, **kwargs)
+            return by_numpy(
+                lambda x, *rest: getattr(x, name)(*rest, **plain(kwargs)), (self, *args), {}, ours
+            )
         return function(self, *args, **kwargs)
 
     return method

@@ -7,6 +7,7 @@ jitgrad's functions make of them is a Tensor, as it is outside of a trace.
 
 from __future__ import annotations
 
+import dis
 import os
 import sys
 import warnings
@@ -17,6 +18,7 @@ import numpy as np
 
 from jitgrad.core.bind import active_trace, tracing
 from jitgrad.core.dtypes import DType, get_default_dtype, is_supported
+from jitgrad.core.errors import GradientError
 from jitgrad.core.tree import flatten, map_tree
 from jitgrad.ops.cast import cast, convert
 from jitgrad.ops.creation import clone
@@ -36,6 +38,9 @@ from jitgrad.trace.known_arrays import (
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _DEMO = _PACKAGE + "demo" + os.sep
 _NUMPY = os.sep + "numpy" + os.sep
+
+# What Python carries out for x[...] = v.
+_STORES = dis.opmap["STORE_SUBSCR"]
 
 
 def _class_of(stand_in: Any) -> type:
@@ -125,7 +130,8 @@ class ArrayStandIn(StandIn):
                 return known(found)
             with tracing(None):
                 # A view knows what it shows, for the time when that is traced.
-                return at_home(marked(super().__getitem__(index)))
+                shown = marked(super().__getitem__(index))
+            return at_home(shown)
         part = super().__getitem__(index)
         if part._raw.shape or not picks_number(index):
             return marked(part) if self.narrow is None else stand_in(part, type(self))
@@ -145,6 +151,17 @@ class ArrayStandIn(StandIn):
 
     def _concrete(self) -> Any:
         return self._raw if is_known(self) else super()._concrete()
+
+    def __float__(self) -> float:
+        frame = sys._getframe(1)
+        if self.requires_grad and frame.f_code.co_code[frame.f_lasti] == _STORES:
+            raise GradientError(
+                "x[...] = v: the value requires a gradient, which the array would lose",
+                why="it is an array that NumPy has made unseen: not by a call of NumPy's in a"
+                " function whose source can be read",
+                do="write to a copy: numpy.copy(x)",
+            )
+        return super().__float__()
 
     def __contains__(self, item: Any) -> bool:
         return bool(np.any(self == item))
@@ -300,8 +317,13 @@ def _converted(x: Any, dtype: DType) -> Any:
     return x if x.dtype == dtype else marked(convert(x, dtype))
 
 
-def by_numpy(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-    """Return what NumPy itself makes of arrays that are known."""
+def by_numpy(
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: dict[str, Any],
+    ours: Callable[..., Any] | None = None,
+) -> Any:
+    """Return what NumPy itself makes of arrays that are known; views by `ours` if that is given."""
     into = kwargs.get("out")
     targets = () if into is None else into if isinstance(into, tuple) else (into,)
     if not all(map(is_known, targets)):
@@ -317,7 +339,7 @@ def by_numpy(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) ->
         return map_tree(known, result)
     trace = active_trace()
     with tracing(None):
-        found = function(*args, **kwargs)
+        found = (ours or function)(*args, **kwargs)
     for leaf in flatten(found)[0]:
         if isinstance(leaf, ArrayStandIn):
             leaf._home = trace
@@ -327,6 +349,7 @@ def by_numpy(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) ->
 def _apply_function(function: Any, args: Any, kwargs: Any) -> Any:
     if all_known((args, kwargs)):
         return by_numpy(function, args, kwargs)
+    args, kwargs = map_tree(_named_dtype, (args, kwargs))
     leaves = flatten((args, kwargs))[0]
     tensors = [x for x in leaves if isinstance(x, Tensor)]
     if not all(isinstance(x, StandIn) for x in tensors):
@@ -336,6 +359,11 @@ def _apply_function(function: Any, args: Any, kwargs: Any) -> Any:
     if len({x.dtype for x in arrays}) > 1 or any(x.dtype.kind != "f" for x in tensors):
         _check_dtypes(function, args, kwargs, result)
     return result
+
+
+def _named_dtype(thing: Any) -> Any:
+    """Return the dtype that a type of Python's is to NumPy; other things as they are."""
+    return np.dtype(thing) if isinstance(thing, type) and thing in (float, int, bool) else thing
 
 
 def _check_dtypes(function: Any, args: Any, kwargs: Any, result: Any) -> None:
