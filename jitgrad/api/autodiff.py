@@ -277,7 +277,8 @@ def _detached(aux: Any) -> Any:
 def _like_given(value: Tensor, given: Any) -> Any:
     """Return `value` as an array where an array was given."""
     if isinstance(given, ArrayStandIn):
-        return mark(value.detach())
+        # What follows from outer arguments is differentiated in turn.
+        return mark(value.clone() if value.requires_grad else value.detach())
     if isinstance(given, np.ndarray) and isinstance(value._raw, np.ndarray):
         return as_array(value.detach().numpy())
     return value

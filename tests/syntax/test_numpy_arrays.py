@@ -349,3 +349,17 @@ def test_what_is_assigned_to_an_array_of_others_is_refused() -> None:
     assert "the value requires a gradient, which the array would lose" in str(
         caught.value.__cause__
     )
+
+
+def test_gradients_of_gradients_of_programs_in_numpy() -> None:
+    def cubes(x: Any) -> Any:
+        out = np.zeros(4)
+        for k in range(4):
+            out[k] = x[k] ** 3
+        return out.sum()
+
+    def slopes(x: Any) -> Any:
+        return (jitgrad.grad(cubes)(x) * WEIGHTS).sum()
+
+    for second in (jitgrad.grad(slopes), jitgrad.compile(jitgrad.grad(slopes))):
+        check_same(second(Y), 6 * Y * WEIGHTS)
