@@ -52,8 +52,9 @@ _NUMBA_SETTINGS = (
 _CODE = {
     "jitgrad.intrinsics": "",
     "jitgrad.runtime": (
-        "built_in.py frames.py function_text.py machine_code.py translate.py translate_arrays.py "
-        "translate_expressions.py translate_parts.py translated_values.py words.py"
+        "built_in.py frames.py function_text.py machine_code.py panels.py translate.py "
+        "translate_arrays.py translate_expressions.py translate_parts.py translated_values.py "
+        "words.py"
     ),
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jitgrad.runtime.blas_library import provide_blas
+from jitgrad.runtime.blas_library import NUMBA_PRODUCT, PRODUCT, provide_blas
 from jitgrad.runtime.built_in import DATA, SHAPE, STRIDES, built_in, is_usual, new_engine
 
 # Arguments beyond which what reads them off Python's objects is compiled as it is written.
@@ -153,17 +153,20 @@ def _provide_from_process(names: Sequence[str]) -> None:
 def _provide_from_blas(names: Sequence[str]) -> None:
     """Let LLVM find what calls SciPy's BLAS."""
     for name in names:
-        provide_blas(name)
+        provide_blas(name, machine())
 
 
 def _provide_from_numba(names: Sequence[str]) -> None:
     """Let LLVM find Numba's C functions."""
     if not names:
         return
+    import llvmlite.binding as llvm
     from numba.core.registry import cpu_target
     from numba.core.runtime.nrt import rtsys
 
     rtsys.initialize(cpu_target.target_context)
+    if PRODUCT in names:
+        llvm.add_symbol(PRODUCT, llvm.address_of_symbol(NUMBA_PRODUCT))
 
 
 def compile_directly(
@@ -218,6 +221,8 @@ def compile_directly(
             context.call_conv.decorate_function(kernel, names, argument_types)
             given = context.call_conv.decode_arguments(builder, argument_types, kernel)
             translate(context, builder, python.__globals__, text, given, argument_types)
+        if NUMBA_PRODUCT in module.globals:
+            module.globals[NUMBA_PRODUCT].name = PRODUCT
         context.call_conv.return_value(builder, context.get_dummy_value())
         fastmathpass.rewrite_module(module, cpu.FastMathOptions({"contract"}))
         _write_entry(context, module, kernel, argument_types, is_wide=is_wide)
