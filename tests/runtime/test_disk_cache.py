@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
-from jitgrad.runtime import disk_cache
+from jitgrad.runtime import disk_cache, panels
 from jitgrad.runtime.build import ArgumentType, Kernel, build_kernel, build_statistics, clear_cache
 from jitgrad.runtime.disk_cache import CacheWarning, cache_directory, entry_key, evict
-from jitgrad.runtime.machine_code import MachineCode
+from jitgrad.runtime.machine_code import MachineCode, machine
 
 SOURCE = "# doubled (train.py:1)\ndef kernel(x):\n    return 2.0 * x\n"
 NUMBER = ArgumentType(np.dtype("float64"), is_scalar=True)
@@ -96,7 +96,9 @@ def test_processes_that_build_at_once_share_the_cache(
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    assert len(list((cache / "kernels").iterdir())) == 2
+    # Besides the kernels, what multiplies matrices is kept where it is not BLAS.
+    shared = 1 if panels.addresses(machine()) else 0
+    assert len(list((cache / "kernels").iterdir())) == 2 + shared
     assert len(list((cache / "sources").iterdir())) == 2
     assert json.loads(run_python(SCRIPT))["loaded_from_disk"] == 2
 
