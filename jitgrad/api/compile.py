@@ -118,6 +118,17 @@ class CompiledFunction:
     def __repr__(self) -> str:
         return f"<compiled {self._title}>"
 
+    def __reduce__(self) -> Any:
+        # As functions: what stands in a module under its name is found there again.
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self, "__module__", None) or "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return name
+        mode = next(mode for mode, make in _MODES.items() if make is self._make)
+        return CompiledFunction, (self._function, self._retrace_limit, mode)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the plain function would return."""
         result: Any

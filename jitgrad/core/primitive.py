@@ -442,6 +442,10 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __reduce__(self) -> Any:
+        # There is one of each: a copy would be another operation.
+        return _entry, (self.name,)
+
     @property
     def variadic(self) -> bool:
         """Whether it takes any number of inputs."""
@@ -467,6 +471,10 @@ class Primitive:
 
 
 TABLE: dict[str, Primitive] = {}
+
+
+def _entry(name: str) -> Primitive:
+    return TABLE[name]
 
 
 def register(primitive: Primitive) -> Primitive:
