@@ -31,6 +31,7 @@ from jitgrad.core.errors import (
 )
 from jitgrad.core.public import functions_in as _functions_in
 from jitgrad.interop import dlpack as _dlpack  # noqa: F401 - fills the tables
+from jitgrad.interop import standard as _standard  # noqa: F401 - fills the tables
 from jitgrad.ops import all as _operations  # noqa: F401 - fills the tables
 from jitgrad.ops.generators import Generator
 from jitgrad.tensor import creation as _creation  # noqa: F401 - fills the tables

@@ -88,6 +88,39 @@ def _absolute(e: Emitter, x: Value) -> Value:
     return e.absolute(x) if x.is_float else e.select(x < 0, -x, x)
 
 
+@numeric
+def bit_and(x: Scalar, y: Scalar) -> Scalar:
+    """Bits that are set in both integers."""
+    return np.bitwise_and(x, y)
+
+
+@formula(bit_and, in_place=True)
+def _bit_and(e: Emitter, x: Value, y: Value) -> Value:
+    return x & y
+
+
+@numeric
+def bit_or(x: Scalar, y: Scalar) -> Scalar:
+    """Bits that are set in one of two integers."""
+    return np.bitwise_or(x, y)
+
+
+@formula(bit_or, in_place=True)
+def _bit_or(e: Emitter, x: Value, y: Value) -> Value:
+    return x | y
+
+
+@numeric
+def bit_xor(x: Scalar, y: Scalar) -> Scalar:
+    """Bits that are set in exactly one of two integers."""
+    return np.bitwise_xor(x, y)
+
+
+@formula(bit_xor, in_place=True)
+def _bit_xor(e: Emitter, x: Value, y: Value) -> Value:
+    return x ^ y
+
+
 @floating
 def copysign(x: Scalar, y: Scalar) -> Scalar:
     """Magnitude of `x` with the sign of `y`, also that of a zero or nan."""

@@ -6,6 +6,7 @@ import jitgrad.ops.activations
 import jitgrad.ops.aliases
 import jitgrad.ops.arithmetic
 import jitgrad.ops.bessel
+import jitgrad.ops.bitwise
 import jitgrad.ops.cast
 import jitgrad.ops.comparison
 import jitgrad.ops.complex

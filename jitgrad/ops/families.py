@@ -67,6 +67,7 @@ def elementwise(
     result: Result = "same",
     uncast: tuple[str, ...] = (),
     refuse_bool: str = "",
+    whole: bool = False,
     grad_name: str = "",
     method: bool = True,
     inplace: bool = True,
@@ -100,6 +101,8 @@ def elementwise(
     refuse_bool : str
         What to do instead, where the operation is not defined for booleans; NumPy's must not be
         either.
+    whole : bool
+        Whether only integers and booleans are taken; NumPy's function must not take others either.
     grad_name : str
         PyTorch's name of the node, made from `name` where not given.
     method, inplace, published : bool
@@ -122,6 +125,12 @@ def elementwise(
             dtype = float64
         if refuse_bool and dtype == bool_:
             raise DtypeError(f"{name}: booleans are not taken", do=refuse_bool)
+        if whole and is_floating(dtype):
+            raise DtypeError(
+                f"{name}: {dtype} elements have no bits to work on",
+                why="it is defined for integers and booleans",
+                do="compare first (x > 0), or use jitgrad.logical_and and its kin",
+            )
         return Spec(shape, dtype, weak)
 
     floating = result == "float"

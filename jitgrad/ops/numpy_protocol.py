@@ -25,21 +25,18 @@ _OTHER_NAMES = {
     "equal": "eq",
     "expand_dims": "unsqueeze",
     "fabs": "abs",
-    "invert": "logical_not",
-    "bitwise_and": "logical_and",
-    "bitwise_or": "logical_or",
-    "bitwise_xor": "logical_xor",
+    "invert": "bitwise_not",
+    "left_shift": "bitwise_left_shift",
     "max": "amax",
     "min": "amin",
     "moveaxis": "movedim",
     "permute_dims": "permute",
     "positive": "clone",
     "power": "pow",
+    "right_shift": "bitwise_right_shift",
     "rint": "round",
     "take_along_axis": "take_along_dim",
 }
-
-_ONLY_BOOLEANS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}
 
 _REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin"}
 _ACCUMULATIONS = {"add": "cumsum", "multiply": "cumprod"}
@@ -64,8 +61,6 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     for ignored in ("casting", "order", "subok", "signature"):
         kwargs.pop(ignored, None)
     if method == "__call__":
-        if name in _ONLY_BOOLEANS and any(box(x).dtype.kind != "b" for x in inputs):
-            raise _unknown(name, "it is there for booleans only")
         result = _named(name)(*inputs, **kwargs)
     elif method == "reduce" and name in _REDUCTIONS:
         axis = kwargs.pop("axis", 0)

@@ -15,11 +15,11 @@ from jitgrad.tensor.tensor import Tensor
 # Python's operators by the public function that carries them out.
 _BINARY = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide",
-    "mod": "remainder", "pow": "pow", "matmul": "matmul", "and": "logical_and",
-    "or": "logical_or", "xor": "logical_xor",
+    "mod": "remainder", "pow": "pow", "matmul": "matmul", "and": "bitwise_and",
+    "or": "bitwise_or", "xor": "bitwise_xor",
 }  # fmt: skip
 _COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
-_UNARY = {"neg": "neg", "abs": "abs", "invert": "logical_not"}
+_UNARY = {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}
 
 
 def install_methods() -> None:

@@ -186,7 +186,6 @@ def test_functions_that_do_not_exist_are_refused() -> None:
         lambda x: np.gcd(x, x),
         lambda x: np.maximum.accumulate(x),
         lambda x: np.add.reduceat(x, [0, 1]),
-        lambda x: np.invert(jitgrad.tensor([1])),
     ],
 )
 def test_ufuncs_that_do_not_exist_are_refused(call: Callable[[Any], Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from jitgrad import DtypeError
 
 _DTYPES = {
     "f32": np.float32,
@@ -66,3 +67,14 @@ def test_dtypes_without_a_result_are_refused(name: str) -> None:
     for operands in refused:
         with pytest.raises(jg.DtypeError):
             _apply(name, [_operand(o) for o in operands])
+
+
+def test_operators_of_bits_are_those_of_integers_and_of_logic_for_booleans() -> None:
+    x, y = jg.tensor([6, -4, 1]), jg.tensor([3, 5, 0])
+    assert (x & y).tolist() == [2, 4, 0]
+    assert (x | 1).tolist() == [7, -3, 1]
+    assert (x ^ y).tolist() == [5, -7, 1]
+    assert (~x).tolist() == [-7, 3, -2]
+    assert (~(x > 0)).tolist() == [False, True, False]
+    with pytest.raises(DtypeError, match="float32 elements have no bits to work on"):
+        jg.ones(2) & jg.ones(2)
