@@ -187,9 +187,8 @@ def arange(
     start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None
 ) -> Any:
     """Return numbers at equal distances, the last one before `stop`."""
-    bounds: tuple[Any, ...] = (0, start) if stop is None else (start, stop)
-    made: Any = np.arange(*bounds, step, dtype=dtype)
-    return _made(made, device)
+    first, last = (0, start) if stop is None else (start, stop)
+    return _made(np.arange(first, last, step, dtype=dtype), device)
 
 
 def linspace(
