@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.control.captured import CapturedBody
-from jitgrad.core.bind import tracing
+from jitgrad.core.bind import active_trace, tracing
 from jitgrad.core.dtypes import bool_
 from jitgrad.core.primitive import Template
 from jitgrad.ops.comparison import logical_and, logical_not, logical_or
@@ -19,9 +19,19 @@ Later = Callable[[], Any]
 
 _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     "Eq": operator.eq, "NotEq": operator.ne, "Lt": operator.lt, "LtE": operator.le,
-    "Gt": operator.gt, "GtE": operator.ge, "Is": operator.is_, "IsNot": operator.is_not,
+    "Gt": operator.gt, "GtE": operator.ge, "Is": lambda a, b: _is_same(a, b),
+    "IsNot": lambda a, b: not _is_same(a, b),
     "In": lambda a, b: a in b, "NotIn": lambda a, b: a not in b,
 }  # fmt: skip
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Return ``a is b``."""
+    trace = active_trace()
+    if isinstance(trace, CapturedBody) and isinstance(a, Tensor) and isinstance(b, Tensor):
+        # Which Tensor a variable holds may differ from one iteration to the next.
+        trace.refuse("it asks whether two Tensors are one")
+    return a is b
 
 
 def and_(first: Any, *later: Later) -> Any:

@@ -101,14 +101,16 @@ def _rewrite(code: types.CodeType) -> types.CodeType | None:
 def _renamed(made: types.CodeType, name: str, qualified: str) -> types.CodeType:
     """Return rewritten code, and the parts it was divided into, under the plain function's name."""
     constants = tuple(
-        [
-            _renamed(c, name, qualified)
-            if isinstance(c, types.CodeType) and c.co_name.startswith(OWN)
-            else c
-            for c in made.co_consts
-        ]
+        [_part(c, name, qualified) if isinstance(c, types.CodeType) else c for c in made.co_consts]
     )
     names: dict[str, Any] = {"co_name": name, "co_consts": constants}
     if hasattr(made, "co_qualname"):
         names["co_qualname"] = qualified
     return made.replace(**names)
+
+
+def _part(code: types.CodeType, name: str, qualified: str) -> types.CodeType:
+    if code.co_name.startswith(OWN):
+        return _renamed(code, name, qualified)
+    # A function of the user's inside has a name of its own.
+    return _renamed(code, code.co_name, f"{qualified}.<locals>.{code.co_name}")

@@ -161,10 +161,18 @@ class _Expressions(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
-        if len(node.ops) == 1 or _must_stay(node):
+        if (len(node.ops) == 1 and not _compares_objects(node)) or _must_stay(node):
             return node
         signs = constant(tuple(type(op).__name__ for op in node.ops), node)
         return call("chain", [signs, node.left, *map(_later, node.comparators)], node)
+
+
+def _compares_objects(node: ast.Compare) -> bool:
+    """Return whether two things that are no constants are asked to be one."""
+    both = (node.left, node.comparators[0])
+    return isinstance(node.ops[0], ast.Is | ast.IsNot) and not any(
+        isinstance(side, ast.Constant) for side in both
+    )
 
 
 def _as_index(node: ast.expr) -> ast.expr:

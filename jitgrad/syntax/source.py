@@ -19,6 +19,7 @@ _FUTURE_FLAGS = functools.reduce(
 )
 _NAMING = frozenset([*dis.hasconst, *dis.hasname, *dis.haslocal, *dis.hasfree])
 _FACTORY = "jitgrad__factory"
+_FUNCTION = "jitgrad__function"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +130,7 @@ def compile_function(
     flags = code.co_flags & _FUTURE_FLAGS
     whole = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
     (outer,) = [c for c in whole.co_consts if isinstance(c, types.CodeType)]
-    name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
+    name = _FUNCTION if isinstance(node, ast.FunctionDef) else "<lambda>"
     return next(c for c in outer.co_consts if isinstance(c, types.CodeType) and c.co_name == name)
 
 
@@ -148,7 +149,8 @@ def _bare(node: FunctionNode) -> FunctionNode:
     )
     if isinstance(node, ast.Lambda):
         return ast.copy_location(ast.Lambda(arguments, node.body), node)
-    return ast.copy_location(define(node.name, arguments, node.body), node)
+    # Under its own name it would hide the global one by which it calls itself.
+    return ast.copy_location(define(_FUNCTION, arguments, node.body), node)
 
 
 def define(name: str, arguments: ast.arguments, body: list[ast.stmt]) -> ast.FunctionDef:

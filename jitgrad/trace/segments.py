@@ -154,6 +154,7 @@ class _Path:
         self.captured = captured
         self.mapping: dict[Value, Value] = {}
         self.maker: dict[Value, Segment] = {}
+        self.searched = 0
         held = {source: value for value, source in tree.inputs.items()}
         for value, source in captured.inputs.items():
             if source.kind == "constant":
@@ -224,9 +225,10 @@ class _Path:
         """Make the segment that computes `value`, if one of `previous` does, hand it on."""
         maker = self.maker.get(value)
         if maker is None:
-            for segment in previous:
+            for segment in previous[self.searched :]:
                 for node in segment.nodes:
                     self.maker.update(dict.fromkeys(node.outputs, segment))
+            self.searched = len(previous)
             maker = self.maker.get(value)
         if maker is not None:
             maker.export(value)

@@ -56,6 +56,10 @@ def _counter() -> tuple[Callable[[], int], Callable[[], int]]:
     return up, read
 
 
+def _factorial(n: int) -> int:
+    return 1 if n <= 0 else n * _factorial(n - 1)
+
+
 def _raising(x: Any) -> Any:
     y = _doubled(x)
     raise ValueError(f"no {y}")
@@ -99,6 +103,27 @@ def test_lambdas_and_partial_applications_are_rewritten() -> None:
     partial = functools.partial(_scaled, by=3.0)
     assert converted(partial).func is not _scaled
     assert converted(partial)(1.0) == partial(1.0)
+
+
+def test_a_function_finds_itself_among_the_globals() -> None:
+    rewritten = converted(_factorial)
+    assert rewritten.__code__ is not _factorial.__code__
+    assert rewritten(5) == 120
+
+
+def test_parts_of_functions_inside_have_the_name_of_the_function() -> None:
+    def outer(x: Any) -> Any:
+        def inner(v: Any) -> Any:
+            if v > 0:
+                raise ValueError("inside")
+            return v
+
+        return inner(x)
+
+    with pytest.raises(ValueError, match="inside") as caught:
+        converted(outer)(1)
+    names = [f.name for f in traceback.extract_tb(caught.value.__traceback__)]
+    assert set(names[1:]) <= {"outer", "inner", "if_"}
 
 
 def test_changed_defaults_are_seen() -> None:

@@ -164,10 +164,30 @@ def changed_after_the_loop(x: Any) -> Any:
     return x, y
 
 
+def comparing_objects(x: Any) -> Any:
+    a = b = x
+    n = 0
+    for _ in range(6):
+        if a is b:
+            n += 1
+        a = a + 1.0
+        b = a * 1.0
+    return a, n
+
+
+def growing_lists(x: Any) -> Any:
+    parts = [x * 1.0, x * 2.0]
+    for i in range(6):
+        parts[0] = parts[0] + x[i]
+        parts[1][i] += 1.0
+    return parts
+
+
 _PROGRAMS = [
     appending, appending_in_a_function, filling_a_dict, counting, growing, catching, generating,
     recursive, python_ints, only_python, first_is_special, changing_array, changed_and_bound_anew,
     aliases, dividing, with_default, changed_after_the_loop,
+    comparing_objects, growing_lists,
 ]  # fmt: skip
 
 
