@@ -65,6 +65,7 @@ class CapturedBody(BodyTrace):
         self.failed = ""
         # What Tensors that came from outside held at first, by `id`.
         self.first_raws: dict[int, Any] = {}
+        self.first_grads: dict[int, Any] = {}
         # What was made again of views and numbers from outside, by `id`.
         self._again: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -127,6 +128,7 @@ class CapturedBody(BodyTrace):
         if held is None:
             held = self.closures[id(tensor)] = self._closed_over(tensor)
             self.first_raws[id(held.shadow)] = held.shadow._raw
+            self.first_grads[id(tensor)] = held.shadow._grad
         return held.shadow
 
     def _closed_over(self, tensor: Tensor) -> Closure:
@@ -163,6 +165,24 @@ class CapturedBody(BodyTrace):
     def changed(self) -> list[int]:
         """Return the keys of the Tensors from outside that the body changes in place."""
         return [key for key, held in self.closures.items() if self.is_changed(held.shadow)]
+
+    def end(self) -> None:
+        """Refuse what has become clear when the body has run.
+
+        Raises
+        ------
+        CannotRepeatError
+            Saying what.
+        """
+        if any(
+            held.shadow._grad is not self.first_grads.get(k, held.shadow._grad)
+            for k, held in self.closures.items()
+        ):
+            self.refuse("it assigns the .grad of a Tensor from outside")
+        if self.written_to():
+            self.refuse("it changes in place what may be one Tensor or another")
+        if self.failed:
+            raise CannotRepeatError(self.failed)
 
     def is_changed(self, entered: Tensor) -> bool:
         """Return whether a Tensor that came from outside was changed in place."""

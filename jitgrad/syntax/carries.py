@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jitgrad.control.captured import CannotRepeatError, CapturedBody, KindChangesError
+from jitgrad.control.captured import CapturedBody, KindChangesError
 from jitgrad.control.operands import here
 from jitgrad.core.bind import tracing
 from jitgrad.core.dtypes import category, promote_dtypes
@@ -158,8 +158,7 @@ class Settling:
         entered = self.enter(trace)
         with tracing(trace):
             index = run(trace)
-        if trace.failed:
-            raise CannotRepeatError(trace.failed)
+        trace.end()
         return Run(trace, index, entered, self.variables.all())
 
     def enter(self, trace: CapturedBody) -> dict[Place, tuple[Value, Tensor]]:

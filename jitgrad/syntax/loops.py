@@ -99,8 +99,6 @@ def _capture(loop: Construct, course: Course | None, surroundings: Surroundings)
     code = code_of(loop.body)
     settling = Settling(loop.variables, loop.again, loop.stops, _shared.get(code, set()))
     run = settling.settled(lambda trace: _run_body(loop, course, trace))
-    if run.trace.written_to():
-        raise CannotRepeatError("it changes in place what may be one Tensor or another")
     if not run.trace.closures and not _uses_tensors(settling, run.trace):
         raise CannotRepeatError("all of it is known when it is traced")
     _shared[code] = settling.shared

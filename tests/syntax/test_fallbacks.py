@@ -357,6 +357,29 @@ def test_a_training_loop_runs() -> None:
     compare(trained, _x(), _x() + 1.0, loops=1)
 
 
+def test_an_optimizer_in_a_loop_leaves_what_it_leaves_in_python() -> None:
+    def train(model: Any, optimizer: Any, x: Any) -> Any:
+        for _ in range(6):
+            optimizer.zero_grad()
+            loss = (model(x) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+        return loss.detach()
+
+    results = []
+    for wrap in (lambda f: f, jg.compile):
+        jg.manual_seed(0)
+        model = jg.nn.Linear(3, 2)
+        run = wrap(train)
+        optimizer = jg.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        losses = [run(model, optimizer, jg.ones(4, 3)).item() for _ in range(3)]
+        parameters = list(model.parameters())
+        gradients = [p.grad.numpy() for p in parameters]
+        results.append([losses, *[p.detach().numpy() for p in parameters], *gradients])
+    for plain, compiled in zip(*results, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-5)
+
+
 def test_gradients_of_programs_with_branches() -> None:
     def walls(x: Any) -> Any:
         p, v = x * 1.0, x * 0.5
