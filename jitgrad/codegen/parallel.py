@@ -42,7 +42,7 @@ _NANOSECONDS_PER_MULTIPLICATION = 0.06
 
 # Each part of a product prepares one of the factors anew, so there are few, and none is thin.
 _MOST_PRODUCT_BLOCKS = 4
-_LEAST_SIDE = 128
+_LEAST_SIDE = 96
 
 # Partial results that are arrays: how much of the work they may add.
 _MOST_PARTIAL_SHARE = 0.1
