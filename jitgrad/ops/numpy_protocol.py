@@ -14,6 +14,7 @@ import numpy as np
 from jitgrad.core.bind import Boxed, box
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
 from jitgrad.core.public import FUNCTIONS
+from jitgrad.core.shapes import normalize_axes
 from jitgrad.ops import numpy_compositions as compositions
 
 # NumPy's name of a function that takes the same arguments here under another name.
@@ -289,7 +290,11 @@ def _tile(A: Any, reps: Any) -> Any:
 
 
 def _flip(m: Any, axis: Any = None) -> Any:
-    return _call("flip", m, dim=axis)
+    value = box(m)
+    axes = normalize_axes("flip", axis, value.ndim)
+    turned = slice(None, None, -1)
+    # A view, as in NumPy.
+    return value[tuple([turned if a in axes else slice(None) for a in range(value.ndim)])]
 
 
 def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
@@ -480,6 +485,8 @@ _TRANSLATED: dict[str, Callable[..., Any]] = {
     "einsum": _einsum,
     "empty_like": _like("empty_like"),
     "flip": _flip,
+    "fliplr": lambda m: _flip(m, 1),
+    "flipud": lambda m: _flip(m, 0),
     "full_like": _like("full_like"),
     "gradient": _gradient,
     "iscomplexobj": _no,

@@ -24,11 +24,14 @@ class Step:
         Its inputs after the first one.
     params : dict
         Its static parameters.
+    may_copy : bool
+        Whether it is a reshape of which nobody knows, in a trace, if it shares memory.
     """
 
     primitive: Primitive
     inputs: tuple[Any, ...]
     params: dict[str, Any]
+    may_copy: bool = False
 
     def read(self, base: Tensor) -> Tensor:
         """Return the part of `base`."""

@@ -11,7 +11,6 @@ from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import category
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from jitgrad.core.extents import may_be_same
-from jitgrad.core.primitive import Alias
 from jitgrad.ir.graph import Value
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.creation import clone_primitive, full_primitive
@@ -56,7 +55,7 @@ def _check_writable(operation: str, tensor: Tensor) -> None:
     if not modes.grad or not tensor.requires_grad:
         return
     if tensor._view is not None:
-        _refuse_reshaped(tensor._view)
+        tensor._view.refuse_reshaped()
     root = tensor._view.base if tensor._view is not None else tensor
     if root._requires_grad and root._node is None:
         what = "a view of a leaf" if root is not tensor else "a leaf"
@@ -122,7 +121,7 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
 
 
 def _check_view(operation: str, view: View, new: Tensor) -> None:
-    _refuse_reshaped(view)
+    view.refuse_reshaped()
     if any(step.primitive.write_view is None for step in view.steps):
         raise GradientError(
             f"{operation}: this view can't be changed in place",
@@ -135,14 +134,6 @@ def _check_view(operation: str, view: View, new: Tensor) -> None:
             why="it shares its memory with the Tensor it was detached from",
             do="detach the value too, or change a copy: x.detach().clone()",
         )
-
-
-def _refuse_reshaped(view: View) -> None:
-    """End a trace that changes what was reshaped."""
-    trace = active_trace()
-    if trace is not None and any(isinstance(step.primitive.lowering, Alias) for step in view.steps):
-        # Whether a reshape shares memory depends on strides, which a trace does not know.
-        trace.refuse("it changes a reshaped Tensor in place")
 
 
 def _is_detached(view: View | None) -> bool:

@@ -76,6 +76,8 @@ class Tensor(Operators):
     _leaf: AccumulateGrad | None = None
     _view: View | None = None
     _is_numpy: bool = False
+    # Whether its elements are known to lie one after the other, also where it is traced.
+    _in_order: bool = False
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
         self._raw = data._raw if isinstance(data, Tensor) else array_of(data)

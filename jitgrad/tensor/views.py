@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.core.primitive import Primitive
+from jitgrad.core.affine import Affine
+from jitgrad.core.bind import active_trace
+from jitgrad.core.primitive import Alias, Primitive
 from jitgrad.ir.graph import Value
 from jitgrad.ops.steps import Step, write_part
 from jitgrad.tensor.modes import enable_grad, modes, no_grad
@@ -52,6 +54,7 @@ class View:
         current = tensor._storage.version
         if self.version == current:
             return
+        self.refuse_reshaped()
         self.version = current
         part = self.base
         with enable_grad() if self.recorded else no_grad():
@@ -61,6 +64,13 @@ class View:
             tensor._raw = part._raw
         tensor._requires_grad = part._requires_grad
         tensor._node, tensor._slot = part._node, part._slot
+
+    def refuse_reshaped(self) -> None:
+        """End a trace in which it matters whether a reshape shares memory."""
+        trace = active_trace()
+        if trace is not None and any(step.may_copy for step in self.steps):
+            # It depends on strides, which a trace does not know.
+            trace.refuse("it changes a reshaped Tensor in place")
 
     def write(self, part: Tensor) -> Tensor:
         """Return the base with the elements that the view shows replaced by `part`."""
@@ -75,8 +85,20 @@ def attach_view(
     if not _shows(output._raw, base._raw):
         return
     if isinstance(primitive.view, bool) or primitive.view(*[x.spec for x in inputs]):
-        output._view = View.of(base, Step(primitive, tuple(others), params))
+        may_copy = isinstance(base._raw, Value) and _may_copy(primitive, params, base)
+        output._view = View.of(base, Step(primitive, tuple(others), params, may_copy))
         output._storage = base._storage
+
+
+def _may_copy(primitive: Primitive, params: dict[str, Any], base: Tensor) -> bool:
+    """Return whether a reshape copies where elements don't lie one after the other."""
+    if not isinstance(primitive.lowering, Alias):
+        return False
+    root, steps = (base, ()) if base._view is None else (base._view.base, base._view.steps)
+    if root._in_order and all(isinstance(step.primitive.lowering, Alias) for step in steps):
+        return False
+    index = tuple(map(Affine.index, range(len(params.get("shape", base.shape)))))
+    return primitive.lowering.function(index, base.spec, **params) is None
 
 
 def _shows(part: Any, whole: Any) -> bool:

@@ -73,6 +73,7 @@ def settle(tensor: Any, trace: Any) -> Any:
         else:
             value = clone_primitive(make_tensor(array.copy()))
         root._raw = value._raw
+        root._in_order = bool(array.flags.c_contiguous)
         root._storage.version += 1
         if tensor._view is not None:
             tensor._view.refresh(tensor)

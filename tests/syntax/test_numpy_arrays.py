@@ -217,6 +217,22 @@ def new_axes(x: Any, y: Any) -> Any:
     return z
 
 
+def buffers_in_other_shapes(x: Any, y: Any) -> Any:
+    z = np.zeros((2, 3))
+    other = z.reshape(3, 2)
+    other[0] = x[0, :2]
+    z.ravel()[4] = y[1]
+    z.reshape(-1)[1:3] += 1.0
+    return z
+
+
+def flipped_views(x: Any, y: Any) -> Any:
+    turned, back = np.flip(y), y[::-1]
+    y[0] = 5.0
+    turned[1] = x[0, 0]
+    return turned * back, np.fliplr(x)[0] * y
+
+
 def attributes(x: Any, y: Any) -> Any:
     n, m = x.shape
     assert x.size == n * m
@@ -237,7 +253,7 @@ PROGRAMS: list[Callable[..., Any]] = [
     swaps, chained, overlapping, whole_arguments, reaching_everywhere, masks, index_arrays,
     four_axes, casts, filled, untouched_buffers, counting_buffer, view_that_is_settled_later,
     globals_stay, helpers_mutate, arguments_are_returned, scalars_on_the_left, new_axes,
-    attributes, numbers_of_the_trace,
+    buffers_in_other_shapes, flipped_views, attributes, numbers_of_the_trace,
 ]  # fmt: skip
 
 
@@ -363,3 +379,16 @@ def test_gradients_of_gradients_of_programs_in_numpy() -> None:
 
     for second in (jitgrad.grad(slopes), jitgrad.compile(jitgrad.grad(slopes))):
         check_same(second(Y), 6 * Y * WEIGHTS)
+
+
+def test_what_depends_on_strides_is_left_to_numpy() -> None:
+    def program(x: Any) -> Any:
+        copied = x.T.ravel()
+        shown = x.reshape(-1)
+        x[0] = 5.0
+        return copied * 1, shown * 1
+
+    expected = program(X.copy())
+    with pytest.warns(jitgrad.FallbackWarning, match="changes a reshaped Tensor in place"):
+        found = jitgrad.compile(program)(X.copy())
+    check_same(found, expected)
