@@ -30,6 +30,9 @@ class Extent:
         """Return the extent that stands for all that were found equal."""
         extent = self
         while extent.same_as is not None:
+            # On the way the path becomes shorter: long programs unite thousands.
+            if extent.same_as.same_as is not None:
+                extent.same_as = extent.same_as.same_as
             extent = extent.same_as
         return extent
 
