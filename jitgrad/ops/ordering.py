@@ -235,6 +235,9 @@ def _check_count(operation: str, name: str, count: int, least: int, x: Any, axis
         raise ArgumentError(
             f"{operation}: {name} is {count}",
             why=f"axis {axis} has {size} elements, so it must be from {least} to {size}",
+            do=f"pass min({name}, x.shape[{axis}]) where there may be fewer elements"
+            if count > size
+            else f"pass a number of at least {least}",
         )
 
 

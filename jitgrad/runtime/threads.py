@@ -70,7 +70,10 @@ def set_num_threads(threads: int) -> None:
     """
     global _chosen
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ArgumentError(f"set_num_threads: {threads!r} is not a positive number of threads")
+        raise ArgumentError(
+            f"set_num_threads: {threads!r} is not a positive number of threads",
+            do="pass an int of at least 1",
+        )
     _chosen = threads
     limit_blas()
 

@@ -106,7 +106,7 @@ def _store(operation: str, tensor: Tensor, new: Tensor) -> None:
             _adopt(base, view, new)
     if not traced:
         _copy_into(operation, tensor, new)
-    tensor._storage.version += 1
+    tensor._storage.change(operation)
     if view is not None:
         # Another reader brings itself up to date from the base; this one as well, when asked.
         if not modes.grad:
@@ -221,6 +221,6 @@ def _write_plain(tensor: Tensor, basic: Index, advanced: Advanced, new: Tensor) 
     if not part._raw.flags.writeable:
         raise _read_only("x[...] = v")
     write_elements(part._raw, indices, fitted._raw, axes)
-    tensor._storage.version += 1
+    tensor._storage.change("x[...] = v")
     if tensor._view is not None:
         tensor._view.version = tensor._storage.version

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import is_floating, python_dtype
 from jitgrad.core.errors import GradientError
+from jitgrad.core.location import Location, user_location
 from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Value
@@ -34,9 +35,26 @@ class Storage:
 
     # Defaults of the class: most Tensors are never changed.
     version: int = 0
+    # Whether something was kept of it for `backward`, which a change would make unusable.
+    saved: bool = False
+    # The operation that changed it last since then, and the user's line.
+    changed_by: tuple[str, Location | None] | None = None
     # Whether it is that of an array in a trace, where a change makes another value: what was saved
     # before is not overwritten.
     keeps_values: bool = False
+
+    def change(self, operation: str) -> None:
+        """Count a change that `operation` makes at the user's line that is running."""
+        self.version += 1
+        if self.saved:
+            self.changed_by = (operation, user_location())
+
+    def last_change(self) -> str:
+        """Return in words which operation changed it last, and where; ``""`` if nobody knows."""
+        if self.changed_by is None:
+            return ""
+        operation, location = self.changed_by
+        return f", by {operation}" + (f" at {location.describe()}" if location else "")
 
 
 class StorageWhenAsked:
@@ -147,6 +165,7 @@ class Saved:
         self.edge = edge
         self.storage = tensor._storage
         self.version = tensor._storage.version
+        self.storage.saved = True
 
     def keep_copy(self, copies: dict[int, Any]) -> None:
         """Keep a copy of the value, which is about to be changed; equal ones share it."""
@@ -177,7 +196,8 @@ class Saved:
             raise GradientError(
                 "backward: a value needed for the gradient was changed in place",
                 why=f"{needed_by.name_} saved a Tensor of shape {tuple(self.raw.shape)} at version"
-                f" {self.version}; it is at version {self.storage.version} now",
+                f" {self.version}; it is at version {self.storage.version} now"
+                f"{self.storage.last_change()}",
                 do="use an out-of-place operation (x = x + 1), or change a copy: x.clone()",
             )
         return make(self.raw, edge, self.storage)

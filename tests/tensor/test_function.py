@@ -353,10 +353,11 @@ def test_saved_tensors_must_not_be_changed_in_place() -> None:
     def provoke() -> None:
         y.backward()
 
-    assert message_of(GradientError, provoke, "backward") == (
+    message = message_of(GradientError, provoke, "backward")
+    assert message.startswith(
         "backward: a value needed for the gradient was changed in place\n"
-        "  why:   CubeBackward saved a Tensor of shape (1,) at version 0; it is at version 1 now\n"
-        "  do:    use an out-of-place operation (x = x + 1), or change a copy: x.clone()"
+        "  why:   CubeBackward saved a Tensor of shape (1,) at version 0; it is at version 1 now,"
+        " by add_ at "
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -57,9 +59,12 @@ def test_a_value_that_backward_needs_must_not_be_changed() -> None:
     def provoke() -> None:
         y.backward()
 
-    assert message_of(GradientError, provoke) == (
+    message = re.sub(r"at \S+:\d+,", "at FILE,", message_of(GradientError, provoke))
+    assert message == (
         "backward: a value needed for the gradient was changed in place\n"
-        "  why:   MulBackward0 saved a Tensor of shape (2,) at version 0; it is at version 1 now\n"
+        "  why:   MulBackward0 saved a Tensor of shape (2,) at version 0; it is at version 1 now,"
+        " by add_ at FILE, in test_a_value_that_backward_needs_must_not_be_changed: "
+        " hidden.add_(1)\n"
         "  do:    use an out-of-place operation (x = x + 1), or change a copy: x.clone()"
     )
 
