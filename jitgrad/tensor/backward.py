@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jitgrad.core.bind import Boxed, active_trace, box
 from jitgrad.core.errors import GradientError, ShapeError
 from jitgrad.ops.arithmetic import add
-from jitgrad.tensor.hooks import RetainGrad
+from jitgrad.tensor.hooks import AFTER, RetainGrad, run_leaf_hooks
 from jitgrad.tensor.modes import enable_grad, no_grad
 from jitgrad.tensor.tape import AccumulateGrad, Edge, TapeNode
 
@@ -44,6 +44,8 @@ def run_backward(
     for leaf, target in zip(leaves, targets, strict=True):
         if target in found and not leaf.retains_grad:
             leaf.accumulate_grad(found[target], create_graph)
+            if leaf.is_leaf:
+                run_leaf_hooks(leaf)
 
 
 def straight_into_leaves(output: Tensor, keep: bool) -> bool:
@@ -210,6 +212,7 @@ def sweep(
             if isinstance(node, AccumulateGrad):
                 if targets is None and (leaf := node.variable) is not None:
                     leaf.accumulate_grad(arrived[0], create_graph)
+                    run_leaf_hooks(leaf)
                 continue
             if useful is not None and not any(e and e[0] in useful for e in node.edges):
                 continue
@@ -268,7 +271,7 @@ def _through_hooks(node: TapeNode, cts: list[Any]) -> list[Any]:
     """Return `cts` after the hooks; those that keep a gradient see it last."""
     if node.hooks:
         for slot, hooks in node.hooks.items():
-            if cts[slot] is not None:
+            if slot != AFTER and cts[slot] is not None:
                 for hook in sorted(hooks, key=lambda hook: isinstance(hook, RetainGrad)):
                     replaced = hook(cts[slot])
                     if replaced is not None:

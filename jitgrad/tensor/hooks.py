@@ -95,3 +95,30 @@ def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:
         )
     node, slot = edge
     return HookHandle(node.add_hook(slot, hook), hook)
+
+
+# In place of an output's number: hooks that see a leaf after its gradient was added to.
+AFTER = -1
+
+
+def add_leaf_hook(leaf: Tensor, hook: Callable[[Any], None]) -> HookHandle:
+    """Let `hook` see `leaf` after `backward`; see `Tensor.register_post_accumulate_grad_hook`."""
+    trace = active_trace()
+    if trace is not None:
+        trace.refuse("a hook is registered inside it")
+    edge = leaf._edge() if leaf.is_leaf else None
+    if edge is None:
+        raise GradientError(
+            "register_post_accumulate_grad_hook: this Tensor accumulates no gradient",
+            why="it is no leaf, or does not require one",
+            do="register it on a leaf with requires_grad=True; elsewhere use register_hook",
+        )
+    return HookHandle(edge[0].add_hook(AFTER, hook), hook)
+
+
+def run_leaf_hooks(leaf: Tensor) -> None:
+    """Call the hooks that wait for the gradient of `leaf` to be complete."""
+    edge = leaf._edge()
+    hooks = None if edge is None else edge[0].hooks
+    for hook in (hooks or {}).get(AFTER, ()):
+        hook(leaf)
