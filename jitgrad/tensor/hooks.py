@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import GradientError
+from jitgrad.core.public import publish
 from jitgrad.tensor.modes import modes
 
 if TYPE_CHECKING:
@@ -101,12 +102,30 @@ def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:
 AFTER = -1
 
 
-def add_leaf_hook(leaf: Tensor, hook: Callable[[Any], None]) -> HookHandle:
-    """Let `hook` see `leaf` after `backward`; see `Tensor.register_post_accumulate_grad_hook`."""
+def add_leaf_hook(x: Tensor, hook: Callable[[Any], None]) -> HookHandle:
+    """Call `hook` with this leaf after `backward` has added to its ``.grad``.
+
+    Parameters
+    ----------
+    x : Tensor
+        The leaf.
+    hook : callable
+        Takes the leaf; may step an optimizer and set ``.grad`` to None, to save memory.
+
+    Returns
+    -------
+    HookHandle
+        Its ``remove()`` takes the hook away.
+
+    Raises
+    ------
+    GradientError
+        If the Tensor is no leaf, or does not require a gradient.
+    """
     trace = active_trace()
     if trace is not None:
         trace.refuse("a hook is registered inside it")
-    edge = leaf._edge() if leaf.is_leaf else None
+    edge = x._edge() if x.is_leaf else None
     if edge is None:
         raise GradientError(
             "register_post_accumulate_grad_hook: this Tensor accumulates no gradient",
@@ -114,6 +133,9 @@ def add_leaf_hook(leaf: Tensor, hook: Callable[[Any], None]) -> HookHandle:
             do="register it on a leaf with requires_grad=True; elsewhere use register_hook",
         )
     return HookHandle(edge[0].add_hook(AFTER, hook), hook)
+
+
+publish(add_leaf_hook, "register_post_accumulate_grad_hook", namespace="Tensor")
 
 
 def run_leaf_hooks(leaf: Tensor) -> None:

@@ -20,7 +20,7 @@ from jitgrad.ir.interpret import evaluate_primitive
 from jitgrad.ops.creation import full_primitive
 from jitgrad.tensor.backward import run_backward, shadow, straight_into_leaves
 from jitgrad.tensor.conversion import array_of
-from jitgrad.tensor.hooks import HookHandle, RetainGrad, add_leaf_hook, add_tensor_hook
+from jitgrad.tensor.hooks import HookHandle, RetainGrad, add_tensor_hook
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.operators import Operators
 from jitgrad.tensor.tape import (
@@ -322,26 +322,6 @@ class Tensor(Operators):
             If the Tensor does not require a gradient.
         """
         return add_tensor_hook(self, hook)
-
-    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> HookHandle:
-        """Call `hook` with this leaf after `backward` has added to its ``.grad``.
-
-        Parameters
-        ----------
-        hook : callable
-            Takes the leaf; may step an optimizer and set ``.grad`` to None, to save memory.
-
-        Returns
-        -------
-        HookHandle
-            Its ``remove()`` takes the hook away.
-
-        Raises
-        ------
-        GradientError
-            If the Tensor is no leaf, or does not require a gradient.
-        """
-        return add_leaf_hook(self, hook)
 
     def _edge(self) -> Edge | None:
         """Return where this Tensor's cotangent goes; None if it needs none."""
