@@ -59,6 +59,7 @@ from jitgrad import autograd, fft, interop, linalg, nn, optim, special, testing 
 from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
 from jitgrad.api.compile import clear_cache, compile  # noqa: E402
 from jitgrad.api.custom import custom_jvp, custom_vjp  # noqa: E402
+from jitgrad.api.directional import hvp, jvp, vjp  # noqa: E402
 from jitgrad.control import user_function as _user_function  # noqa: E402, F401 - records them
 from jitgrad.control.branches import checkpoint, cond, switch  # noqa: E402
 from jitgrad.control.loops import fori_loop, map, scan, while_loop  # noqa: E402
@@ -109,12 +110,14 @@ __all__ = [
     "get_default_dtype",
     "get_num_threads",
     "grad",
+    "hvp",
     "inference_mode",
     "int",
     "int32",
     "int64",
     "interop",
     "is_grad_enabled",
+    "jvp",
     "linalg",
     "long",
     "map",
@@ -130,6 +133,7 @@ __all__ = [
     "switch",
     "testing",
     "value_and_grad",
+    "vjp",
     "while_loop",
 ]
 

@@ -170,7 +170,7 @@ class _Parts:
                     do="pass the arguments to differentiate by positionally",
                 )
             given, tree = flatten(args[number])
-            leaves = [_leaf_of(leaf, number) for leaf in given]
+            leaves = [leaf_of(leaf, f"grad: argument {number}") for leaf in given]
             self.trees.append(tree)
             self.given.extend(given)
             self.leaves.extend(leaves)
@@ -212,18 +212,31 @@ class _Parts:
         return _like_given(value, self.given[0]) if self.given else value
 
 
-def _leaf_of(leaf: Any, number: int) -> Tensor:
-    """Return a Tensor equal to `leaf` that requires a gradient and follows from it."""
+def leaf_of(leaf: Any, place: str) -> Tensor:
+    """Return a Tensor equal to `leaf` that requires a gradient and follows from it.
+
+    Parameters
+    ----------
+    leaf : object
+        What was given.
+    place : str
+        The transform and the argument, for messages.
+
+    Raises
+    ------
+    DtypeError
+        If it is not floating.
+    """
     if isinstance(leaf, (bool, int)) or not isinstance(leaf, (Tensor, np.ndarray, float)):
         raise DtypeError(
-            f"grad: argument {number} holds {type(leaf).__name__} {leaf!r}",
+            f"{place} holds {type(leaf).__name__} {leaf!r}",
             why="only floats, and arrays and Tensors of floats, can be differentiated by",
-            do="pass a float (1.0 instead of 1), or choose other arguments with argnums",
+            do="pass a float (1.0 instead of 1), or differentiate by other arguments",
         )
     tensor: Tensor = strong(box_tensor(leaf))
     if not is_floating(tensor.dtype):
         raise DtypeError(
-            f"grad: argument {number} has dtype {tensor.dtype}",
+            f"{place} has dtype {tensor.dtype}",
             why="only floating values vary continuously",
             do="convert it first, for instance x.astype(float)",
         )
