@@ -28,6 +28,7 @@ from jitgrad.syntax.leaves import (
 )
 from jitgrad.syntax.variables import UNSET, Variables
 from jitgrad.tensor.tensor import Tensor
+from jitgrad.trace.stand_ins import ArrayStandIn, ScalarStandIn
 
 # How often a body is run until it is known what it hands on.
 _MOST_RUNS = 8
@@ -254,6 +255,10 @@ class Settling:
             return False
         if _fits_as_number(end, form):
             return False
+        if kind_of(end) is ScalarStandIn and _is_plain_array(form) and not changed:
+            # What NumPy computes from an array without axes is a scalar.
+            self.forms[place] = Form(ScalarStandIn, form.spec, form.differentiable)
+            return True
         if not is_array(end) or kind_of(end) is not form.kind:
             raise KindChangesError(f"`{place[0]}` becomes another kind of object")
         if (end.shape, end.dtype) != (form.spec.shape, form.spec.dtype):
@@ -271,6 +276,10 @@ class Settling:
         """Return what a leaf is bound to after an iteration."""
         found: Any = flatten(run.ends[place[0]])[0][place[1]]
         return found
+
+
+def _is_plain_array(form: Form) -> bool:
+    return form.kind is ArrayStandIn and not form.spec.shape
 
 
 def _fits_as_number(end: Any, form: Form) -> bool:

@@ -338,6 +338,18 @@ def test_gradients_through_nested_loops() -> None:
     compare_gradients(lambda a: (rows(a) ** 2).sum() + gauss_seidel(a).sum(), _m())
 
 
+def test_an_array_without_axes_becomes_a_scalar() -> None:
+    def root(a: Any) -> Any:
+        x = a
+        while abs(x * x - a) > 1e-12:
+            x = 0.5 * (x + a / x)
+        return x
+
+    compiled = compare(root, np.array(2.0), loops=1)
+    assert compiled(np.array(9.0)) == 3.0
+    assert compiled.explain().paths == 1
+
+
 def test_numbers_are_not_rounded_where_they_are_assigned() -> None:
     def assigned(a: Any) -> Any:
         for i in range(a.shape[0]):
