@@ -60,6 +60,7 @@ from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
 from jitgrad.api.compile import clear_cache, compile  # noqa: E402
 from jitgrad.api.custom import custom_jvp, custom_vjp  # noqa: E402
 from jitgrad.api.directional import hvp, jvp, vjp  # noqa: E402
+from jitgrad.api.jacobians import hessian, jacrev  # noqa: E402
 from jitgrad.control import user_function as _user_function  # noqa: E402, F401 - records them
 from jitgrad.control.branches import checkpoint, cond, switch  # noqa: E402
 from jitgrad.control.loops import fori_loop, map, scan, while_loop  # noqa: E402
@@ -110,6 +111,7 @@ __all__ = [
     "get_default_dtype",
     "get_num_threads",
     "grad",
+    "hessian",
     "hvp",
     "inference_mode",
     "int",
@@ -117,6 +119,7 @@ __all__ = [
     "int64",
     "interop",
     "is_grad_enabled",
+    "jacrev",
     "jvp",
     "linalg",
     "long",

@@ -1,0 +1,64 @@
+"""`jacrev` and `hessian` against columns by `jvp`, and each other's structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitgrad
+from jitgrad import ArgumentError, DtypeError
+from jitgrad.testing import assert_close
+from tests.api.test_directional import FUNCTIONS, X, tensor
+
+
+@pytest.mark.parametrize("number", range(len(FUNCTIONS)))
+def test_a_jacobian_has_the_products_with_unit_directions_as_columns(number: int) -> None:
+    function = FUNCTIONS[number]
+    jacobian = jitgrad.jacrev(function)(tensor(X)).numpy()
+    assert not np.isnan(jacobian).any()
+    for i, j in np.ndindex(3, 3):
+        direction = np.zeros((3, 3))
+        direction[i, j] = 1.0
+        column = jitgrad.jvp(function, (tensor(X),), (tensor(direction),))[1]
+        assert_close(jacobian[..., i, j], column.numpy())
+
+
+@pytest.mark.parametrize("number", [3, 6, 9, 15, 20])
+def test_a_hessian_is_symmetric_and_gives_the_products(number: int) -> None:
+    def loss(x: Any) -> Any:
+        return (FUNCTIONS[number](x) ** 2).sum()
+
+    found = jitgrad.hessian(loss)(tensor(X)).numpy()
+    assert_close(found, found.transpose(2, 3, 0, 1))
+    (product,) = jitgrad.hvp(loss, (tensor(X),), (tensor(X),))
+    assert_close(np.tensordot(found, X, 2), product.numpy())
+
+
+def test_a_compiled_hessian_is_the_eager_one() -> None:
+    hessian = jitgrad.hessian(lambda x: (jitgrad.sin(x) * x[0]).sum())
+    x = tensor([0.5, 1.0, 2.0])
+    compiled = jitgrad.compile(hessian)
+    for _ in range(2):
+        assert_close(compiled(x), hessian(x))
+
+
+def test_structures_of_values_and_arguments() -> None:
+    def function(p: Any, scale: Any) -> Any:
+        return {"a": p["w"] * scale, "b": p["w"].sum()}, 7
+
+    p, scale = {"w": tensor([1.0, 2.0])}, tensor(3.0)
+    found, aux = jitgrad.jacrev(function, argnums=(0, 1), has_aux=True)(p, scale)
+    assert aux == 7
+    assert_close(found["a"][0]["w"], tensor([[3.0, 0.0], [0.0, 3.0]]))
+    assert_close(found["a"][1], tensor([1.0, 2.0]))
+    assert_close(found["b"][0]["w"], tensor([1.0, 1.0]))
+    assert tuple(jitgrad.jacrev(lambda x: x[:0])(tensor([1.0, 2.0])).shape) == (0, 2)
+
+
+def test_misuse_is_explained() -> None:
+    with pytest.raises(ArgumentError, match="argnums asks for number 1"):
+        jitgrad.jacrev(jitgrad.sin, argnums=1)(tensor([1.0]))
+    with pytest.raises(DtypeError, match="has dtype int64"):
+        jitgrad.jacrev(jitgrad.sin)(jitgrad.tensor([1, 2]))
