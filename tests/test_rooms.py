@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 600
 
 _CHAIN = ["core", "ir", "ops", "tensor", "trace", "transforms", "control", "syntax"]
-_CHAIN += ["codegen", "runtime", "api"]
+_CHAIN += ["codegen", "loops", "runtime", "api"]
 _SIDE_BY_SIDE = ["nn", "optim", "interop", "diagnostics"]
 _RE_EXPORTING = {"", "nn", "optim", "interop"}  # "" is jitgrad/__init__.py
 _WRITTEN_AS_BY_USERS = {"demo"}
@@ -26,7 +26,7 @@ _WRITTEN_AS_BY_USERS = {"demo"}
 ALLOWED: dict[str, set[str]] = {room: set(_CHAIN[:i]) for i, room in enumerate(_CHAIN)}
 ALLOWED |= {room: {*_CHAIN, "intrinsics"} for room in _SIDE_BY_SIDE}
 ALLOWED["intrinsics"] = {"core"}
-for _user in ("codegen", "runtime", "api"):
+for _user in ("codegen", "loops", "runtime", "api"):
     ALLOWED[_user].add("intrinsics")
 
 

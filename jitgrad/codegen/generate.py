@@ -86,9 +86,9 @@ def _emit(
     return ParallelEmitter(part, lowered, tree, storage, names).run_with(plan_of_threads)
 
 
-def module_source(kernel: KernelText, title: str) -> str:
+def module_source(function: str, title: str) -> str:
     """Return the text of a module that holds one kernel: title, imports, function."""
-    code = re.sub(r"#.*", "", kernel.source)
+    code = re.sub(r"#.*", "", function)
     words = set(re.findall(r"[A-Za-z_]\w*", code))
     origins: dict[str, list[str]] = {}
     for record in all_intrinsics():
@@ -102,10 +102,11 @@ def module_source(kernel: KernelText, title: str) -> str:
         f"from {module} import {', '.join(sorted(set(names)))}"
         for module, names in sorted(origins.items())
     ]
-    return "\n".join([f"# {title}", *imports, "", "", kernel.source])
+    return "\n".join([f"# {title}", *imports, "", "", function])
 
 
 _NOT_IN_CATALOGUE = {
     "math": ("inf", "nan"),
+    "jitgrad.intrinsics.loops": ("independent",),
     "jitgrad.intrinsics.arithmetic": ("f32", "f64", "i32", "i64", "b1"),
 }

@@ -20,13 +20,15 @@ class Failure:
     ----------
     node : Node
         The operation.
-    axis, size : int
-        The axis that is indexed, and its size.
+    axis : int
+        The axis that is indexed.
+    size : int or None
+        Its size, where that is known.
     """
 
     node: Node
     axis: int
-    size: int
+    size: int | None
 
 
 @dataclass(eq=False, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -353,6 +353,34 @@ def set_runners(
     """
     global _make_runner, _make_repeater
     _make_runner, _make_repeater = runner, repeater
+
+
+class LoopEngine(Protocol):
+    """Runs whole loops in machine code."""
+
+    def forward(
+        self, loop: Any, operands: Sequence[Any], keep: tuple[int, ...]
+    ) -> tuple[list[Array], Any] | None:
+        """Return results and what the way back starts from; None where it can't run a loop."""
+
+    def backward(
+        self, loop: Any, operands: Sequence[Any], cts: Sequence[Array], record: Any
+    ) -> dict[int, Array]:
+        """Return the cotangents of the operands that were to be kept for, by number."""
+
+
+_loop_engine: Callable[[], LoopEngine | None] = lambda: None  # noqa: E731
+
+
+def set_loop_engine(engine: Callable[[], LoopEngine | None]) -> None:
+    """Let the runtime say what runs whole loops; None where only parts of them are compiled."""
+    global _loop_engine
+    _loop_engine = engine
+
+
+def loop_engine() -> LoopEngine | None:
+    """Return what runs whole loops in machine code."""
+    return _loop_engine()
 
 
 def runner_of(body: SubGraph) -> Runner:

@@ -32,14 +32,14 @@ def _fields_of(params: dict[str, Any]) -> Loop:
     return Loop(**{f.name: params[f.name] for f in fields(Loop)})
 
 
-def _run(*operands: Any, keep: bool, **params: Any) -> tuple[Any, ...]:
+def _run(*operands: Any, keep: tuple[int, ...], **params: Any) -> tuple[Any, ...]:
     results, states = run_forward(Loop(**params), operands, keep)
     record = np.empty((), object)
     record[()] = states
     return (*results, record)
 
 
-def _infer(*specs: Spec, keep: bool, **params: Any) -> tuple[Spec, ...]:
+def _infer(*specs: Spec, keep: tuple[int, ...], **params: Any) -> tuple[Spec, ...]:
     return (*Loop(**params).outputs, _RECORD)
 
 
@@ -50,7 +50,7 @@ def _backward(ct: Any, xs: Any, record: Any, wanted: Any, params: Any) -> Sequen
 
 
 def _forget(params: dict[str, Any], read: tuple[bool, ...]) -> dict[str, Any]:
-    return params if read[-1] else {**params, "keep": False}
+    return params if read[-1] else {**params, "keep": ()}
 
 
 _loop = Primitive(
@@ -67,7 +67,7 @@ _loop = Primitive(
 )
 
 
-def bind_loop(loop: Loop, operands: Sequence[Any], keep: bool) -> tuple[list[Any], Any]:
+def bind_loop(loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]) -> tuple[list[Any], Any]:
     """Run or record a loop; returns its results, and the record of its states.
 
     Parameters
@@ -76,8 +76,9 @@ def bind_loop(loop: Loop, operands: Sequence[Any], keep: bool) -> tuple[list[Any
         What to run.
     operands : sequence of Tensor or int
         Bounds, carries, sliced arrays, constants.
-    keep : bool
-        Whether to keep the states for the way back, which runs the loop again without them.
+    keep : tuple of int
+        Numbers of the operands whose cotangents may be asked for; the way back runs the loop
+        again where nothing was kept for it.
     """
     found = _loop(*operands, keep=keep, **_params(loop))
     results = found if isinstance(found, tuple) else (found,)
@@ -113,7 +114,7 @@ def _backward_of_backward(ct: Any, xs: Any, wanted: Any, params: Any) -> list[An
     count = len(xs) - 1 - len(places)
     operands, cts = xs[:count], xs[count:-1]
     forward, doubled, place_of = _with_tangents(loop, by, operands, tangents)
-    results, record = bind_loop(forward, doubled, keep=True)
+    results, record = bind_loop(forward, doubled, tuple(range(INDEX, len(doubled))))
     active = active_parts(loop, by)
     # Among the results of `forward` tangents follow carries, and others follow stacked outputs.
     beyond = len(loop.outputs) + len(active.carries)

@@ -12,7 +12,7 @@ from jitgrad.control.bodies import BodyTrace, Traced, merge_closures, subgraph, 
 from jitgrad.control.draws import how_many, take_out_draws
 from jitgrad.control.loop import bind_loop
 from jitgrad.control.loop_form import Loop
-from jitgrad.control.operands import here, leaf_names, needs_gradient, operand, predicate
+from jitgrad.control.operands import asked_for, here, leaf_names, operand, predicate
 from jitgrad.core.dtypes import int64, promote_dtypes
 from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError, TraceError
 from jitgrad.core.spec import Spec
@@ -380,7 +380,7 @@ def _loop(
         lower, upper, *carry.tensors, *firsts, *sliced, *(key for key, _ in tickets),
         *closures.values(),
     ]  # fmt: skip
-    results, _ = bind_loop(loop, operands, needs_gradient(operands))
+    results, _ = bind_loop(loop, operands, asked_for(operands))
     for d, first, last in zip(draws, firsts, results[count:carried], strict=True):
         d.end(runs, first, last)
     stacked = unflatten(traced.tree.children[1], results[carried:])

@@ -41,9 +41,12 @@ def here(tensor: Tensor) -> Tensor:
     return lifted
 
 
-def needs_gradient(operands: Sequence[Any]) -> bool:
-    """Return whether a gradient by one of `operands` may be asked for."""
-    return modes.grad and any(isinstance(x, Tensor) and here(x).requires_grad for x in operands)
+def asked_for(operands: Sequence[Any]) -> tuple[int, ...]:
+    """Return the numbers of the operands by which a gradient may be asked for."""
+    if not modes.grad:
+        return ()
+    found = enumerate(operands)
+    return tuple([k for k, x in found if isinstance(x, Tensor) and here(x).requires_grad])
 
 
 def predicate(what: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.control.bodies import Place, Repeater, repeater_of, runner_of
+from jitgrad.control.bodies import Place, Repeater, loop_engine, repeater_of, runner_of
 from jitgrad.control.deferred import Sum
 from jitgrad.control.loop_form import (
     INDEX,
@@ -54,10 +54,47 @@ class States:
         ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What the way back starts from where an engine ran the whole loop.
+
+    Parameters
+    ----------
+    record : object
+        The engine's own.
+    wanted : tuple of int
+        Numbers of the operands whose cotangents it can give.
+    """
+
+    record: Any
+    wanted: tuple[int, ...]
+
+
 def run_forward(
+    loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
+) -> tuple[list[Array], States | Kept | None]:
+    """Return the results of a loop, and what the way back starts from.
+
+    Parameters
+    ----------
+    loop : Loop
+        What to run.
+    operands : sequence of array or number
+        What to run it on.
+    keep : tuple of int
+        Numbers of the operands whose cotangents may be asked for; nothing is kept for none.
+    """
+    engine = loop_engine()
+    found = None if engine is None else engine.forward(loop, operands, keep)
+    if found is not None:
+        return found[0], Kept(found[1], keep) if keep else None
+    return _run_bodies(loop, operands, bool(keep))
+
+
+def _run_bodies(
     loop: Loop, operands: Sequence[Any], keep: bool
 ) -> tuple[list[Array], States | None]:
-    """Return the results of a loop, and what the way back starts from if it is to be kept."""
+    """Run a loop iteration by iteration."""
     if loop.condition is not None:
         repeat = repeater_of(body_then_condition(loop))
         run = _run_in_python if repeat is None else _While(repeat)
@@ -208,7 +245,7 @@ def run_back(
     loop: Loop,
     operands: Sequence[Any],
     given: Sequence[Array],
-    states: States | None,
+    states: States | Kept | None,
     wanted: tuple[int, ...],
 ) -> list[Array]:
     """Return the cotangents of the operands numbered `wanted`.
@@ -221,14 +258,19 @@ def run_back(
         What it was run on.
     given : sequence of array
         Cotangents of the results that are floating.
-    states : States or None
+    states : States, Kept or None
         What the run kept; None to run it again.
     wanted : tuple of int
         Numbers of operands.
     """
-    if states is None:
-        _, states = run_forward(loop, operands, keep=True)
+    if states is None or (isinstance(states, Kept) and not set(wanted) <= set(states.wanted)):
+        _, states = run_forward(loop, operands, wanted)
         assert states is not None
+    if isinstance(states, Kept):
+        engine = loop_engine()
+        assert engine is not None
+        gradients = engine.backward(loop, operands, given, states.record)
+        return [gradients[k] for k in wanted]
     active = active_parts(loop, wanted)
     cts = dict(zip(differentiable(loop), usual_arrays(given), strict=True))
     _, sliced, constants = map(usual_arrays, loop.split(operands))

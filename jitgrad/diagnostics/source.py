@@ -60,6 +60,9 @@ def _parts(program: Program) -> Iterator[str]:
         yield "\n".join(f"# {line}" for line in lines)
         return
     texts = iter(program.texts)
+    if not program.external:
+        yield from (_kernel(text, names) for text in texts)
+        return
     for part in generate(graph, lambda value: True).parts:
         yield _call(part, names) if isinstance(part, ExternalCall) else _kernel(next(texts), names)
 
@@ -77,7 +80,7 @@ def _kernel(text: KernelText, names: Names) -> str:
     reads = [v for v in text.arguments if v not in text.written]
     writes = [v for v in text.arguments if v in text.written]
     title = f"-- kernel: makes {_listed(writes, names)}\n#    of {_listed(reads, names)}"
-    return module_source(text, title).rstrip()
+    return module_source(text.source, title).rstrip()
 
 
 def _listed(operands: Iterable[Operand], names: Names) -> str:

@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.control.bodies import Repeater, Runner, set_runners
+from jitgrad.control.bodies import (
+    LoopEngine,
+    Repeater,
+    Runner,
+    set_loop_engine,
+    set_runners,
+)
 from jitgrad.core.extents import has_extents
 from jitgrad.core.primitive import External
 from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Value
@@ -148,4 +154,14 @@ def _on_interpreter(graph: Graph) -> Runner:
     return lambda *arrays: tuple([np.array(x, order="C") for x in interpret(graph, arrays)])
 
 
+def _engine() -> LoopEngine | None:
+    if _interpreting.get():
+        return None
+    # What writes loop programs is imported when there is a loop.
+    from jitgrad.runtime.loop_programs import engine
+
+    return engine
+
+
 set_runners(_runner, _repeater)
+set_loop_engine(_engine)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jitgrad.runtime.access_groups import distinct
 from jitgrad.runtime.blas_library import NUMBA_PRODUCT, PRODUCT, provide_blas
 from jitgrad.runtime.built_in import DATA, SHAPE, STRIDES, built_in, is_usual, new_engine
 
@@ -250,7 +251,7 @@ def _object_code(module: Any, passed: tuple[str, ...], *, is_long: bool) -> Mach
     target_machine = target.create_target_machine(
         cpu=cpu, features=features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True
     )
-    code = llvm.parse_assembly(str(module))
+    code = llvm.parse_assembly(distinct(str(module)))
     code.triple = triple
     code.data_layout = str(target_machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)

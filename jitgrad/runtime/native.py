@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,11 +111,20 @@ class Scratch:
     nbytes : int
         Its size.
     is_failure : bool
-        Whether it is one int64, 0 before the call; another number after it makes the call a miss.
+        Whether it holds int64, all 0 before the call, of which the first one makes the call a
+        miss if it is another number after it.
+    shape : tuple of int, optional
+        As what array the kernel takes it; without, it is one of bytes.
     """
 
     nbytes: int
     is_failure: bool = False
+    shape: tuple[int, ...] | None = None
+
+    @staticmethod
+    def of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Scratch:
+        """Return memory for an array."""
+        return Scratch(math.prod(shape) * dtype.itemsize, shape=shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,11 +288,16 @@ class _Writer:
                 texts += array_text(written[-1], argument.shape, argument.dtype.itemsize)
             elif isinstance(argument, Scratch):
                 memory = self.line(f"alloca i8, i64 {argument.nbytes}, align {_CACHE_LINE}")
-                shape, itemsize = (argument.nbytes,), 1
+                shape = (argument.nbytes,) if argument.shape is None else argument.shape
+                itemsize = 1
                 if argument.is_failure:
-                    self.lines.append(f"  store i64 0, ptr {memory}")
+                    shape = (argument.nbytes // 8,)
+                    for word in range(shape[0]):
+                        cell = self.line(f"getelementptr i64, ptr {memory}, i64 {word}")
+                        self.lines.append(f"  store i64 0, ptr {cell}")
                     failures.append(memory)
-                    shape, itemsize = (argument.nbytes // 8,), 8
+                if argument.shape is not None or argument.is_failure:
+                    itemsize = argument.nbytes // max(math.prod(shape), 1)
                 texts += array_text(memory, shape, itemsize)
             elif isinstance(argument, Held):
                 array = argument.array

@@ -13,13 +13,14 @@ import numpy as np
 
 from jitgrad.codegen.generate import ProgramText, generate, module_source
 from jitgrad.codegen.nests import ExternalCall
-from jitgrad.codegen.text import Failure, KernelText
+from jitgrad.codegen.text import KernelText
 from jitgrad.core.dtypes import float64, int64, is_floating
-from jitgrad.core.errors import FallbackWarning, IndexingError
+from jitgrad.core.errors import FallbackWarning
 from jitgrad.intrinsics import blas
 from jitgrad.ir.graph import Graph, Literal, Value
 from jitgrad.ir.interpret import evaluate_primitive, interpret
 from jitgrad.runtime.build import ArgumentType, Kernel, KernelBuildError, build_kernel
+from jitgrad.runtime.failures import raise_failure
 from jitgrad.runtime.native import (
     ArrayInput,
     Constant,
@@ -32,6 +33,7 @@ from jitgrad.runtime.native import (
     native_call,
 )
 from jitgrad.runtime.recycling import is_recycled, recycled
+from jitgrad.runtime.small_loops import small_loops
 from jitgrad.runtime.threads import Workspaces, prepare_blas
 
 Array = np.ndarray[Any, Any]
@@ -133,6 +135,12 @@ def build_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
         return _with_aligned_copies(graph, layouts, title)
     start = time.perf_counter()
     layout = dict(zip(graph.inputs, layouts, strict=True))
+    small = small_loops(graph, layout, title)
+    if small is not None:
+        run, kernel, kernel_text, native = small
+        return Program(
+            graph, title, run, [kernel], [kernel_text], [], time.perf_counter() - start, "", native
+        )
     try:
         text = generate(graph, lambda value: bool(layout[value] & _CONTIGUOUS))
         program = _build(text, layout, title)
@@ -171,7 +179,7 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
             program.external.append(part.node.primitive.name)
             driver.external(part)
             continue
-        source = module_source(part, title)
+        source = module_source(part.source, title)
         types = tuple([_argument_type(v, layout, v in part.written) for v in part.arguments])
         if part.sizes:
             types = (*types, ArgumentType(int64, 1))
@@ -379,19 +387,6 @@ def _new_arena(nbytes: int) -> Array:
     memory = np.empty(nbytes + _CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % _CACHE_LINE
     return memory[start : start + nbytes]
-
-
-def raise_failure(failures: Sequence[Failure], number: int) -> None:
-    """Raise the error that a kernel found; it numbers them from 1."""
-    failure = failures[number - 1]
-    raise IndexingError(
-        f"{failure.node.primitive.name}: an index is out of range for axis {failure.axis} of size"
-        f" {failure.size}",
-        why=f"indices of that axis go from {-failure.size} to {failure.size - 1}"
-        if failure.size
-        else "the axis is empty",
-        where=failure.node.location,
-    )
 
 
 def _row_major(array: Array) -> Array:

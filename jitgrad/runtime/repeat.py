@@ -17,8 +17,9 @@ from jitgrad.core.errors import GraphError
 from jitgrad.ir.graph import Value
 from jitgrad.runtime.build import Kernel
 from jitgrad.runtime.built_in import new_engine
+from jitgrad.runtime.failures import raise_failure
 from jitgrad.runtime.native import array_text
-from jitgrad.runtime.program import Program, raise_failure
+from jitgrad.runtime.program import Program
 
 _CACHE_LINE = 64
 # Columns of the table that the code reads: address, stride, first number, mask of the number.

@@ -21,6 +21,7 @@ from numba.core import cgutils
 
 from jitgrad.intrinsics.emitter import LLVM_TYPES
 from jitgrad.intrinsics.shared import share_formulas
+from jitgrad.runtime.access_groups import access_group, note_parallel
 from jitgrad.runtime.frames import fetch
 from jitgrad.runtime.function_text import FunctionText
 from jitgrad.runtime.machine_code import UntranslatableError
@@ -175,6 +176,8 @@ class Translator(ExpressionWriter):
         group: list[ast.stmt] = []
         for statement in statements:
             fits = isinstance(statement, ast.For) and self.text.counts[statement] <= _MOST_IN_ONE
+            # A return ends the function that it is in.
+            fits = fits and not any(isinstance(n, ast.Return) for n in ast.walk(statement))
             if group and (not fits or self.text.count([*group, statement]) > _MOST_IN_ONE):
                 self.part_function(group)
                 group = []
@@ -245,6 +248,13 @@ class Translator(ExpressionWriter):
         self.names = before | made
 
     @contextlib.contextmanager
+    def independent(self, group: Any) -> Iterator[None]:
+        """Note on loads and stores within that they belong to a loop of independent iterations."""
+        before, self.group = self.group, group
+        yield
+        self.group = before
+
+    @contextlib.contextmanager
     def loop(self) -> Iterator[None]:
         """Note that what is written is in a loop."""
         self.loops += 1
@@ -268,7 +278,7 @@ class Translator(ExpressionWriter):
             self.value(statement.value)
 
     def write_Return(self, statement: ast.Return) -> None:  # noqa: D102, N802
-        if statement.value is not None or self.loops:
+        if statement.value is not None:
             raise UntranslatableError(ast.unparse(statement))
         if self.end is None:
             self.end = self.builder.append_basic_block("return")
@@ -332,7 +342,7 @@ class Translator(ExpressionWriter):
         if not (
             isinstance(call, ast.Call)
             and isinstance(call.func, ast.Name)
-            and call.func.id == "range"
+            and call.func.id in ("range", "independent")
             and isinstance(statement.target, ast.Name)
         ):
             raise UntranslatableError(ast.unparse(call))
@@ -349,7 +359,8 @@ class Translator(ExpressionWriter):
         builder.position_at_end(inside)
         counter = builder.phi(WORD, statement.target.id)
         counter.add_incoming(start, before)
-        with self.scope(), self.loop():
+        group = access_group(builder) if call.func.id == "independent" else None
+        with self.scope(), self.loop(), self.independent(group):
             index = Scalar(counter, "int64")
             if isinstance(self.thing(statement.target.id), Variable):
                 self.bind(statement.target.id, index)
@@ -358,7 +369,9 @@ class Translator(ExpressionWriter):
             self.body(statement.body)
         following = builder.add(counter, self.word(step), flags=("nsw",))
         counter.add_incoming(following, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, end), inside, after)
+        again = builder.cbranch(builder.icmp_signed("<", following, end), inside, after)
+        if group is not None:
+            note_parallel(builder, again, group)
         builder.position_at_end(after)
 
     # -- routines --------------------------------------------------------------------------

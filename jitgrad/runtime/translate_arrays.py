@@ -14,6 +14,7 @@ from jitgrad.intrinsics.arrays import note_scope, scoped
 from jitgrad.intrinsics.emitter import LLVM_TYPES, Emitter
 from jitgrad.intrinsics.structure import ArrayFields, array_structure
 from jitgrad.intrinsics.value import Value
+from jitgrad.runtime.access_groups import note_access
 from jitgrad.runtime.machine_code import UntranslatableError
 from jitgrad.runtime.translated_values import (
     KINDS,
@@ -44,6 +45,8 @@ class ArrayWriter:
         self.context = context
         self.builder = builder
         self.emitter = Emitter(context, builder)
+        # The access group of the loop that is written, if its iterations are independent.
+        self.group: Any = None
         # Places of the addresses of memory that is freed at the end.
         self.allocated: list[Any] = []
         # Whether the function may return that no memory was left.
@@ -197,6 +200,7 @@ class ArrayWriter:
         cast = self.cast(value, view.type.dtype.name)
         stored = self.builder.store(self.model(view).as_data(self.builder, cast), pointer)
         note_scope(self.builder, stored, view.type)
+        note_access(stored, self.group)
 
     def model(self, view: View) -> Any:
         """Return how Numba holds the elements of an array."""

@@ -20,6 +20,7 @@ from jitgrad.intrinsics.declare import INTRINSICS, Intrinsic
 from jitgrad.intrinsics.emitter import LLVM_TYPES
 from jitgrad.intrinsics.memory import block
 from jitgrad.intrinsics.value import Value
+from jitgrad.runtime.access_groups import note_access
 from jitgrad.runtime.machine_code import UntranslatableError
 from jitgrad.runtime.translate_arrays import WORD, ArrayWriter
 from jitgrad.runtime.translated_values import (
@@ -222,6 +223,7 @@ class ExpressionWriter(ArrayWriter):
             return self.part(found, entries)
         loaded = self.builder.load(self.pointer(found, entries))
         note_scope(self.builder, loaded, found.type)
+        note_access(loaded, self.group)
         return Scalar(self.model(found).from_data(self.builder, loaded), found.type.dtype.name)
 
     def index(self, expression: ast.expr) -> tuple[Any, ...]:

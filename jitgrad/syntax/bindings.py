@@ -19,7 +19,7 @@ from jitgrad.control.captured import (
 from jitgrad.control.draws import how_many, take_out_draws
 from jitgrad.control.loop import bind_loop
 from jitgrad.control.loop_form import Loop
-from jitgrad.control.operands import here, needs_gradient
+from jitgrad.control.operands import asked_for, here
 from jitgrad.core.bind import active_trace, tracing
 from jitgrad.core.dtypes import bool_
 from jitgrad.core.spec import Spec
@@ -166,7 +166,7 @@ class Binding:
         numbers, keys = [number for _, number in tickets], [key for key, _ in tickets]
         operands = [*bounds, *first, *numbers, *held, *keys, *more]
         self.since = next_number()
-        results, _ = bind_loop(form, operands, needs_gradient(operands))
+        results, _ = bind_loop(form, operands, asked_for(operands))
         for d, before, last in zip(draws, numbers, results[len(carries) :], strict=True):
             d.end(runs, before, last)
         self.hand_out(carries, results[: len(carries)])

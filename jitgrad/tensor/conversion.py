@@ -34,7 +34,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     ):
         array = np.asarray(data)
     else:
-        array = _array_of_python(data)
+        array = _array_of_python(data, dtype)
     if dtype is not None and array.dtype != dtype and array.dtype.kind in "biuf":
         return array.astype(dtype)
     if not is_supported(array.dtype):
@@ -43,7 +43,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     return array
 
 
-def _array_of_python(data: Any) -> Array:
+def _array_of_python(data: Any, dtype: DType | None) -> Array:
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -56,7 +56,8 @@ def _array_of_python(data: Any) -> Array:
         raise DtypeError(f"tensor: the data can't be made an array: {error}") from None
     except TypeError as error:
         raise DtypeError(f"tensor: the data can't be made an array: {error}") from None
-    if array.dtype.kind == "f" and not _holds_numpy(data):
+    # In another dtype they are not rounded to the default one before.
+    if dtype is None and array.dtype.kind == "f" and not _holds_numpy(data):
         return array.astype(get_default_dtype())
     if array.size == 0 and array.dtype.kind == "f":
         return array.astype(get_default_dtype())

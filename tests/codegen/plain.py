@@ -56,7 +56,7 @@ def text_of(graph: Graph) -> ProgramText:
 def source_of(graph: Graph) -> str:
     """Return the modules of the kernels of `graph`, one after the other."""
     return "\n\n".join(
-        module_source(part, "golden")
+        module_source(part.source, "golden")
         for part in text_of(graph).parts
         if not isinstance(part, ExternalCall)
     )

@@ -142,3 +142,9 @@ def test_unsupported_dtypes_are_refused() -> None:
         jitgrad.tensor(np.zeros(2, complex))
     with pytest.raises(DtypeError, match="int64 can't have a gradient"):
         jitgrad.zeros(2, dtype=np.int64, requires_grad=True)
+
+
+@pytest.mark.parametrize("data", [0.1, [0.1, 1.0005], [[1e300]]])
+def test_python_floats_are_rounded_once(data: Any) -> None:
+    found = jitgrad.tensor(data, dtype=jitgrad.float64)
+    np.testing.assert_array_equal(found.numpy(), np.array(data))

@@ -1,0 +1,235 @@
+"""Runs whole loops as loop programs: one kernel there, one back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jitgrad.control.bodies import LoopEngine
+from jitgrad.control.loop_form import INDEX, Loop, differentiable
+from jitgrad.control.run_loop import usual_arrays
+from jitgrad.core.dtypes import int64
+from jitgrad.core.spec import Spec
+from jitgrad.loops.builder import NotLowerableError
+from jitgrad.loops.extrema import with_shared_extrema
+from jitgrad.loops.lower import lower_loop
+from jitgrad.loops.program import Array as Memory
+from jitgrad.loops.program import Program
+from jitgrad.loops.reverse import reverse
+from jitgrad.runtime.loop_kernels import LoopKernel, Stacks
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """What the way back of one run starts from.
+
+    Parameters
+    ----------
+    pair : KernelPair
+        Of the loop.
+    stacks : list of ndarray
+        Numbers that were kept.
+    heights : list of int
+        How many.
+    states : dict
+        Memory as the run left it.
+    """
+
+    pair: KernelPair
+    stacks: list[Array]
+    heights: list[int]
+    states: dict[Memory, Array]
+
+
+class KernelPair:
+    """The kernels of a loop and of its way back.
+
+    Parameters
+    ----------
+    program : Program
+        Of the loop.
+    outputs, inputs : sequence of int
+        As of `jitgrad.loops.reverse.reverse`.
+    title : str
+        For the files of the source.
+    """
+
+    def __init__(
+        self, program: Program, outputs: Sequence[int], inputs: Sequence[int], title: str
+    ) -> None:
+        self.reversed = reverse(program, outputs, inputs)
+        self.forward = LoopKernel(self.reversed.forward, title)
+        self.title = title
+        self._backward: LoopKernel | None = None
+        self.stacks = Stacks(len(self.forward.text.stacks))
+
+    @property
+    def backward(self) -> LoopKernel:
+        """The kernel of the way back."""
+        if self._backward is None:
+            self._backward = LoopKernel(self.reversed.backward, f"back_{self.title}")
+        return self._backward
+
+    def run(self, inputs: dict[Memory, Array], counts: Sequence[int]) -> tuple[list[Array], Record]:
+        """Run the loop; return its results and what the way back starts from."""
+        outputs = self.reversed.forward.outputs
+        makers = self.forward.makers
+        while True:
+            states = {m: makers[m]() for m in self.reversed.states}
+            given = {m: states[m] if m in states else makers[m]() for m in outputs}
+            stacks = self.stacks.make()
+            given |= {**inputs, **states}
+            code, heights = self.forward.run(given, counts, stacks, [0] * len(stacks))
+            if not code:
+                break
+            self.stacks.grow(-1 - code, heights[-1 - code])
+        results = [given[m].copy() if m in states else given[m] for m in outputs]
+        return results, Record(self, stacks, heights, states)
+
+    def run_back(
+        self,
+        record: Record,
+        inputs: dict[Memory, Array],
+        counts: Sequence[int],
+        cts: Sequence[Array],
+    ) -> list[Array]:
+        """Return the cotangents of the inputs."""
+        made = self.reversed
+        # The way back changes both.
+        states = {m: a.copy() for m, a in record.states.items()}
+        cotangents = {m: ct.copy() for m, ct in zip(made.cotangents, cts, strict=True)}
+        gradients = {m: np.zeros(m.shape, m.dtype) for m in made.gradients}
+        given = {**inputs, **states, **cotangents, **gradients}
+        self.backward.run(given, counts, record.stacks, record.heights)
+        return [gradients[m] for m in made.gradients]
+
+
+class NativeLoop:
+    """A loop whose bounds may be known, as kernels.
+
+    Parameters
+    ----------
+    loop : Loop
+        What to run.
+    bounds : tuple of int or None
+        As of `lower_loop`.
+    """
+
+    def __init__(self, loop: Loop, bounds: tuple[int | None, int | None]) -> None:
+        self.loop = loop
+        self.bounds = bounds
+        self.specs = specs_of(loop)
+        self.title = loop.body.name.replace(" ", "_") or "loop"
+        self.program = lower_loop(loop, self.specs, bounds)
+        self._kernel: LoopKernel | None = None
+        self._pairs: dict[tuple[int, ...], KernelPair] = {}
+
+    def inputs(self, program: Program, operands: Sequence[Any]) -> dict[Memory, Array]:
+        """Return the arrays that operands are."""
+        found = {}
+        for memory, operand in zip(program.inputs, usual_arrays(operands[INDEX:]), strict=True):
+            if not isinstance(operand, np.ndarray):
+                operand = np.asarray(operand, memory.dtype)
+            found[memory] = operand
+        return found
+
+    def counts(self, operands: Sequence[Any]) -> list[int]:
+        """Return the bounds that the kernels take."""
+        pairs = zip(operands[:INDEX], self.bounds, strict=True)
+        return [int(operand) for operand, bound in pairs if bound is None]
+
+    def run(self, operands: Sequence[Any]) -> list[Array]:
+        """Return the results."""
+        if self._kernel is None:
+            self._kernel = LoopKernel(self.program, self.title)
+        kernel = self._kernel
+        given = {m: kernel.makers[m]() for m in self.program.outputs}
+        kernel.run({**self.inputs(self.program, operands), **given}, self.counts(operands))
+        return [given[m] for m in self.program.outputs]
+
+    def pair(self, keep: tuple[int, ...]) -> KernelPair:
+        """Return the kernels where cotangents of these operands may be asked for."""
+        found = self._pairs.get(keep)
+        if found is None:
+            program = lower_loop(with_shared_extrema(self.loop), self.specs, self.bounds)
+            wanted = [k - INDEX for k in keep]
+            outputs = differentiable(self.loop)
+            found = self._pairs[keep] = KernelPair(program, outputs, wanted, self.title)
+        return found
+
+
+def specs_of(loop: Loop) -> list[Spec]:
+    """Return the specs of a loop's operands."""
+    bound = Spec((), int64)
+    specs = [bound, bound]
+    for number, value in enumerate(loop.body.graph.inputs[1:]):
+        is_sliced = loop.carried <= number < loop.carried + loop.sliced
+        shape = (loop.length, *value.shape) if is_sliced else value.shape
+        specs.append(Spec(shape, value.dtype))
+    return specs
+
+
+class _Engine(LoopEngine):
+    def __init__(self) -> None:
+        self._loops: dict[tuple[Loop, tuple[int | None, int | None]], NativeLoop | None] = {}
+        self._known: dict[Loop, tuple[int, int]] = {}
+        self._making = threading.RLock()
+
+    def native(self, loop: Loop, operands: Sequence[Any]) -> NativeLoop | None:
+        """Return the kernels of a loop; None where there are none."""
+        bounds = self._bounds(loop, operands)
+        key = (loop, bounds)
+        if key not in self._loops:
+            with self._making:
+                if key not in self._loops:
+                    try:
+                        self._loops[key] = NativeLoop(loop, bounds)
+                    except NotLowerableError as e:
+                        import os
+
+                        os.environ.get("JGD") and print("NL", repr(e))
+                        self._loops[key] = None
+        return self._loops[key]
+
+    def _bounds(self, loop: Loop, operands: Sequence[Any]) -> tuple[int | None, int | None]:
+        """Return the bounds that are taken as known: those of the first run, if all have them."""
+        if loop.condition is not None:
+            return 0, 0
+        if any(isinstance(bound, np.ndarray) for bound in operands[:INDEX]):
+            return None, None
+        given = (int(operands[0]), int(operands[1]))
+        return given if self._known.setdefault(loop, given) == given else (None, None)
+
+    def forward(
+        self, loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
+    ) -> tuple[list[Array], Any] | None:
+        native = self.native(loop, operands)
+        if native is None:
+            return None
+        if not keep:
+            return native.run(operands), None
+        try:
+            pair = native.pair(keep)
+        except NotLowerableError:
+            return None
+        inputs = native.inputs(pair.reversed.forward, operands)
+        results, record = pair.run(inputs, native.counts(operands))
+        return results, (native, keep, record)
+
+    def backward(
+        self, loop: Loop, operands: Sequence[Any], cts: Sequence[Array], record: Any
+    ) -> dict[int, Array]:
+        native, keep, kept = record
+        pair: KernelPair = kept.pair
+        inputs = native.inputs(pair.reversed.forward, operands)
+        found = pair.run_back(kept, inputs, native.counts(operands), usual_arrays(cts))
+        return dict(zip(keep, found, strict=True))
+
+
+engine = _Engine()
