@@ -19,7 +19,9 @@ from jitgrad.core.primitive import (
     Indexed,
     IndexMap,
     Pieces,
+    Primitive,
     Template,
+    none,
 )
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ir.graph import GraphBuilder, Literal, Node, Operand, Value
@@ -57,6 +59,28 @@ def sum_node(dtype: DType) -> Node:
     builder = GraphBuilder()
     params = {"axes": (0,), "keepdims": False}
     builder.emit(TABLE["sum"], (Value(Spec((2,), dtype)),), params)
+    return builder.nodes[0]
+
+
+# The same number, as one that does not depend on anything.
+_stopped = Primitive(
+    "stopped",
+    ("x",),
+    eager=lambda x: x,
+    infer=lambda x: Spec(x.shape, x.dtype),
+    derivative=none("that is what it is for"),
+    lowering=Template("{x}"),
+    samples=lambda rng: [],
+    doc="The same number without its derivative.",
+    grad_name="",
+)
+
+
+@functools.cache
+def stopped(dtype: DType) -> Node:
+    """Return the node that takes a number's derivative away."""
+    builder = GraphBuilder()
+    builder.emit(_stopped, (Value(Spec((), dtype)),), {})
     return builder.nodes[0]
 
 
@@ -221,6 +245,9 @@ class Elements:
         """Return the element of another view of an array."""
         source = node.inputs[0]
         shape = source.spec.shape
+        if node.primitive.name == "stop_gradient":
+            number = self.number(scope, source, index)
+            return self.builder.apply(stopped(source.spec.dtype), (number,))
         entries = lowering.function(loops_of(len(index)), source.spec, **node.params)
         if entries is not None:
             return self.element(scope, source, moved(entries, index))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,17 +17,21 @@ from jitgrad.runtime.native import (
     Held,
     NewArray,
     Scratch,
+    WriteBack,
     native_call,
 )
 
-Array = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    from jitgrad.loops.program import Array as Memory
+    from jitgrad.runtime.loop_kernels import LoopKernel, Stacks
+
 # So many elements may be computed outside of loops, where loop programs are not as good.
 _MOST_OUTSIDE = 1 << 14
 # ndarray.flags.num of arrays that are C-contiguous, aligned, writeable: the runtime's usual ones.
 _USUAL = 0x501
 
 Small = tuple[
-    Callable[..., tuple[Any, ...]], Kernel, KernelText, Callable[[], Callable[..., Any] | None]
+    Callable[..., tuple[Any, ...]], Kernel, KernelText, Callable[..., Callable[..., Any] | None]
 ]
 
 
@@ -95,15 +99,27 @@ def small_loops(graph: Graph, layout: dict[Value, int], title: str) -> Small | N
 
 
 def _native(
-    kernel: Any, stacks: Any, graph: Graph, layout: dict[Value, int]
+    kernel: LoopKernel,
+    stacks: Stacks,
+    graph: Graph,
+    layout: dict[Value, int],
+    *written: tuple[int, int],
 ) -> Callable[..., Any] | None:
-    """Return the call without Python in between; None where there is none."""
+    """Return the call without Python in between, as of `Program.make_native`."""
     if any(layout[value] != _USUAL for value in graph.inputs):
         return None
     program, text = kernel.program, kernel.text
     inputs = [ArrayInput(v.shape, v.dtype, _USUAL, layout[v]) for v in graph.inputs]
     number = {memory: k for k, memory in enumerate(program.inputs)}
-    new = {m: NewArray(m.shape, m.dtype, m.shape) for m in program.outputs}
+    targets = dict(written)
+    new: dict[Memory, NewArray | WriteBack] = {}
+    for place, memory in enumerate(program.outputs):
+        if place not in targets:
+            new[memory] = NewArray(memory.shape, memory.dtype, memory.shape)
+        elif graph.inputs[targets[place]].dtype == memory.dtype:
+            new[memory] = WriteBack(targets[place], memory.shape, memory.dtype)
+        else:
+            return None
     arguments: list[Any] = []
     for memory in text.arrays:
         if memory in number:
@@ -116,4 +132,5 @@ def _native(
     arguments += map(Held, kernel.rest)
     if text.tells:
         arguments.append(Scratch(8 * (1 + len(text.stacks)), is_failure=True))
-    return native_call(inputs, arguments, [new[m] for m in program.outputs], kernel.kernel)
+    results = [made for made in new.values() if isinstance(made, NewArray)]
+    return native_call(inputs, arguments, results, kernel.kernel)

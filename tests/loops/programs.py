@@ -213,3 +213,15 @@ def an_index_that_is_computed(x: Any) -> Any:
         return total * x[order[k]] + x[-1 - k]
 
     return jitgrad.fori_loop(0, 4, step, x[0])
+
+
+@case(numbers(6))
+def a_part_that_is_held_fast(x: Any) -> Any:
+    def step(i: Any, carry: Any) -> Any:
+        s, y = carry
+        y = y.clone()
+        y[i] = y[i] * s
+        return s + x[i] * (0.5 * s), y
+
+    s, y = jitgrad.fori_loop(0, 6, step, (x[0], x))
+    return s * y.sum()

@@ -165,3 +165,19 @@ def test_the_arguments_stay_as_they_are() -> None:
     before = x.copy()
     jitgrad.compile(jitgrad.grad(CASES[0].function))(x)
     np.testing.assert_array_equal(x, before)
+
+
+def test_what_is_detached_in_a_loop_has_no_derivative() -> None:
+    def f(x: Any) -> Any:
+        def step(i: Any, carry: Any) -> Any:
+            s, y = carry
+            return s + s.detach() * x[i], y * y.detach().sum()
+
+        s, y = jitgrad.fori_loop(0, 3, step, (x[0], x))
+        return s + y.sum()
+
+    x = jitgrad.tensor(numbers(6))
+    gradient = jitgrad.grad(f)(x)
+    with interpreted():
+        expected = jitgrad.grad(f)(x)
+    np.testing.assert_allclose(gradient.numpy(), expected.numpy(), rtol=1e-12)
