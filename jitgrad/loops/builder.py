@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -261,8 +262,12 @@ class Builder:
     def are_apart(self, one: Index, other: Index) -> bool:
         """Return whether two indices never are the same."""
         for a, b in zip(one, other, strict=True):
-            low, high = self.extreme(a - b, False), self.extreme(a - b, True)
+            difference = a - b
+            low, high = self.extreme(difference, False), self.extreme(difference, True)
             if (low is not None and low > 0) or (high is not None and high < 0):
+                return True
+            divisor = math.gcd(*[coefficient for _, coefficient in difference.terms])
+            if divisor and difference.constant % divisor:
                 return True
         return False
 

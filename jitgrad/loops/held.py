@@ -101,10 +101,13 @@ class Scope:
         """Return whether a value is handed out."""
         return value in self.graph.outputs
 
-    def aliases(self, array: Array, but: Value | None = None) -> bool:
-        """Return whether a value that is read later is this memory."""
+    def aliases(self, memory: Memory, but: Value) -> bool:
+        """Return whether another value that is read later is this memory."""
         return any(
-            isinstance(held, Memory) and held.array is array and self.is_read_later(value)
+            isinstance(held, Memory)
+            and held.array is memory.array
+            and held.first == memory.first
+            and self.is_read_later(value)
             for value, held in self.held.items()
             if value is not but
         )

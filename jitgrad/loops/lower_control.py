@@ -15,7 +15,9 @@ from jitgrad.loops.arrays import is_small, is_tiny
 from jitgrad.loops.builder import NotLowerableError, operation
 from jitgrad.loops.elements import all_places
 from jitgrad.loops.held import Computed, Held, Memory, Registers, Scope, reads
+from jitgrad.loops.planes import Planes
 from jitgrad.loops.program import (
+    WHOLE,
     Array,
     Block,
     Carry,
@@ -26,7 +28,7 @@ from jitgrad.loops.program import (
     Scalar,
     While,
 )
-from jitgrad.loops.updates import Updates
+from jitgrad.loops.updates import Place, Updates
 
 # Operations that read or replace elements by an index that is computed.
 _INDEXED = ("take", "put", "span", "put_span")
@@ -69,7 +71,9 @@ class ControlLowering(Updates):
         held = scope.held.get(operand) if isinstance(operand, Value) else None
         if isinstance(held, Memory) and any(held.array in reads(scope.held[o]) for o in others):
             return self.copied(scope, operand)
-        return self.owned(scope, operand)
+        memory = self.owned(scope, operand)
+        # Of several arrays in one memory a loop takes none over.
+        return self.copied(scope, operand) if memory.first else memory.array
 
     def constant(self, scope: Scope, operand: Operand, changing: set[Array]) -> Held:
         """Return what an operand is inside a body that does not change it."""
@@ -90,17 +94,20 @@ class ControlLowering(Updates):
         index, *inputs = loop.body.graph.inputs
         first, second = loop.carried, loop.carried + loop.sliced
         in_memory = kept_in_memory(loop.body.graph)
+        large = [k for k, v in enumerate(inputs[:first]) if not is_small(v.spec) or v in in_memory]
         registers: list[Carry] = []
         for number, value in enumerate(inputs[:first]):
-            if is_small(value.spec) and value not in in_memory:
+            if number not in large:
                 carries = self.carries(scope, operands[number], value)
                 registers += carries
                 inner.held[value] = Registers(value.shape, [c.inside for c in carries])
-            else:
+        planes = self.planes(scope, loop, operands, large)
+        for number in large:
+            if number not in planes.places:
                 array = self.taken(scope, operands, number)
-                inner.held[value] = Memory(array)
+                inner.held[inputs[number]] = Memory(array)
                 inner.own.add(array)
-        changing = set(inner.own)
+        changing = inner.own | set(planes.arrays)
         for number, value in enumerate(inputs[second:], second):
             inner.held[value] = self.constant(scope, operands[number], changing)
         sliced = [self.in_memory(scope, operand) for operand in operands[first:second]]
@@ -109,23 +116,46 @@ class ControlLowering(Updates):
         stacked = loop.body.graph.outputs[first:]
         stacks = [self.builder.array((loop.length, *o.spec.shape), o.spec.dtype) for o in stacked]
         if loop.condition is not None:
-            self.while_loop(loop, inner, registers)
+            turn = self.while_loop(loop, inner, registers, planes)
         else:
+            turn = planes.turn_after(self.builder, bounds)
             with self.builder.loop(*bounds, name=index.name) as written:
                 written.backwards = loop.reverse
                 here = Linear.of(written.index)
                 inner.held[index] = Registers((), [here])
                 position = here - bounds[0]
+                done = bounds[1] + -1 - here if loop.reverse else position
+                planes.enter(inner, inputs, planes.turn_of(self.builder, done))
                 for value, array in zip(inputs[first:second], sliced, strict=True):
                     inner.held[value] = Memory(array, (position,))
                 self.run(inner)
                 for array, output in zip(stacks, stacked, strict=True):
                     self.write(array, (position,), inner, output)
-                self.follow(loop, inner, registers)
+                self.follow(loop, inner, registers, planes)
                 written.carries += registers
         for array in (*changing, *stacks):
             self.builder.written(array)
-        return [*self.results(loop, inner, registers), *map(Memory, stacks)]
+        return [*self.results(loop, inner, registers, planes, turn), *map(Memory, stacks)]
+
+    def planes(self, scope: Scope, loop: Loop, operands: list[Operand], large: list[int]) -> Planes:
+        """Give arrays that are made anew in each iteration, or exchanged, two places in turns."""
+        graph = loop.body.graph
+        roots = {k: changed_in_place(graph, graph.outputs[k]) for k in large}
+        numbers = {value: k for k, value in enumerate(graph.inputs[1 : 1 + loop.carried])}
+        planes = Planes()
+        for k in large:
+            root = roots[k]
+            other = numbers.get(root) if root is not None else None
+            if other == k or k in planes.places:
+                continue
+            partner = other if other is not None and roots.get(other) is graph.inputs[1 + k] else k
+            spec = graph.inputs[1 + k].spec
+            shape = (2, *self.room(scope, spec.shape))
+            array = self.builder.array(shape, spec.dtype, graph.inputs[1 + k].name)
+            for plane, number in enumerate(dict.fromkeys((k, partner))):
+                planes.places[number] = (array, plane)
+                self.write(array, (Linear.of(plane),), scope, operands[number])
+        return planes
 
     def carries(self, scope: Scope, operand: Operand, value: Value) -> list[Carry]:
         """Return a carry for each element of a value, without what follows."""
@@ -136,11 +166,19 @@ class ControlLowering(Updates):
             found.append(Carry(inside, first, first, after))
         return found
 
-    def while_loop(self, loop: Loop, inner: Scope, registers: list[Carry]) -> None:
-        """Write a loop with a condition."""
+    def while_loop(
+        self, loop: Loop, inner: Scope, registers: list[Carry], planes: Planes
+    ) -> Linear:
+        """Write a loop with a condition; return in which turn it has ended."""
         assert loop.condition is not None
         graph = loop.condition.graph
         asking = Scope(graph)
+        turn = Carry(Scalar(WHOLE), Literal.of(0), Literal.of(0), Scalar(WHOLE))
+        if planes.places:
+            registers.append(turn)
+            for scalar in (turn.inside, turn.after):
+                self.builder.bound(scalar, Linear(), Linear.of(1))
+        planes.enter(inner, loop.body.graph.inputs[1:], Linear.of(turn.inside))
         given = [*loop.body.graph.inputs[1 : 1 + loop.carried]]
         given += loop.body.graph.inputs[1 + loop.carried + loop.sliced :]
         for value, source in zip(graph.inputs, given, strict=True):
@@ -153,60 +191,71 @@ class ControlLowering(Updates):
         inner.held[loop.body.graph.inputs[0]] = Registers((), [Literal.of(0)])
         with self.builder.inside(body, again=True):
             self.run(inner)
-            self.follow(loop, inner, registers)
+            self.follow(loop, inner, registers, planes)
+            turn.following = self.builder.number(Linear.of(1) - Linear.of(turn.inside))
         self.builder.append(While(condition, holds, body, registers))
+        return Linear.of(turn.after)
 
-    def follow(self, loop: Loop, inner: Scope, registers: list[Carry]) -> None:
+    def follow(self, loop: Loop, inner: Scope, registers: list[Carry], planes: Planes) -> None:
         """Write what makes the carries those of the next iteration."""
         outputs = loop.body.graph.outputs
         inputs = loop.body.graph.inputs[1:]
         inner.position = len(inner.graph.nodes)
         kept = iter(registers)
-        targets: list[tuple[Array, Operand]] = []
+        targets: list[tuple[Memory, Operand]] = []
         numbers: list[Number] = []
-        for value, output in zip(inputs[: loop.carried], outputs[: loop.carried], strict=True):
+        pairs = zip(inputs[: loop.carried], outputs[: loop.carried], strict=True)
+        for number, (value, output) in enumerate(pairs):
             held = inner.held[value]
             if isinstance(held, Registers):
                 numbers += [self.number(inner, output, p) for p in all_places(value.shape)]
             else:
                 assert isinstance(held, Memory)
-                targets.append((held.array, output))
-        for number in numbers:
-            next(kept).following = number
+                targets.append((planes.next(number, held), output))
+        for following in numbers:
+            next(kept).following = following
         self.assign(inner, targets)
 
-    def assign(self, scope: Scope, targets: list[tuple[Array, Operand]]) -> None:
+    def assign(self, scope: Scope, targets: list[tuple[Memory, Operand]]) -> None:
         """Write operands to memory, all as if at once."""
-        pending = [(a, o) for a, o in targets if not self.is_there(scope, a, o)]
+        pending = [(m, o) for m, o in targets if not self.is_there(scope, m, o)]
         while pending:
             for pair in pending:
-                array, operand = pair
-                others = [o for a, o in pending if a is not array]
-                if not any(array in self.read_by(scope, o) for o in others) and self.is_safe(
-                    scope, array, operand
+                memory, operand = pair
+                others = [o for m, o in pending if m is not memory]
+                if all(self.is_safe(scope, memory, o) for o in others) and self.is_safe(
+                    scope, memory, operand, replaces=True
                 ):
-                    self.write(array, (), scope, operand)
+                    self.write(memory.array, memory.first, scope, operand)
                     pending.remove(pair)
                     break
             else:
-                array, operand = pending[0]
-                pending[0] = (array, self.set_aside(scope, operand))
+                memory, operand = pending[0]
+                pending[0] = (memory, self.set_aside(scope, operand))
 
-    def is_there(self, scope: Scope, array: Array, operand: Operand) -> bool:
+    def is_there(self, scope: Scope, memory: Memory, operand: Operand) -> bool:
         """Return whether memory is that of an operand."""
         held = scope.held.get(operand) if isinstance(operand, Value) else None
-        return isinstance(held, Memory) and held.array is array and not held.first
+        return (
+            isinstance(held, Memory) and held.array is memory.array and held.first == memory.first
+        )
 
     def read_by(self, scope: Scope, operand: Operand) -> set[Array]:
         """Return the memory that an operand is computed from."""
         return set() if isinstance(operand, Literal) else reads(scope.held[operand])
 
-    def is_safe(self, scope: Scope, array: Array, operand: Operand) -> bool:
-        """Return whether an operand can be written to memory that it may be computed from."""
-        if array not in self.read_by(scope, operand):
+    def is_safe(
+        self, scope: Scope, memory: Memory, operand: Operand, replaces: bool = False
+    ) -> bool:
+        """Return whether memory can be written to before an operand is read.
+
+        If the operand is what `replaces` its elements, each may be computed from the old one.
+        """
+        if memory.array not in self.read_by(scope, operand):
             return True
         assert isinstance(operand, Value)
-        return self.reads_in_place(array, scope, operand, lambda elements, index: index)
+        place: Place = lambda elements, index: (*memory.first, *index)  # noqa: E731
+        return self.reads_in_place(memory.array, scope, operand, place, replaces)
 
     def set_aside(self, scope: Scope, operand: Operand) -> Value:
         """Return a value with the elements of an operand in memory of its own."""
@@ -214,15 +263,17 @@ class ControlLowering(Updates):
         scope.held[aside] = Memory(self.copied(scope, operand))
         return aside
 
-    def results(self, loop: Loop, inner: Scope, registers: list[Carry]) -> list[Held]:
+    def results(
+        self, loop: Loop, inner: Scope, registers: list[Carry], planes: Planes, turn: Linear
+    ) -> list[Held]:
         """Return what the carries are when the loop has ended."""
         found: list[Held] = []
         kept = iter(registers)
-        for value in loop.body.graph.inputs[1 : 1 + loop.carried]:
+        for number, value in enumerate(loop.body.graph.inputs[1 : 1 + loop.carried]):
             held = inner.held[value]
             if isinstance(held, Registers):
                 held = Registers(value.shape, [next(kept).after for _ in held.numbers])
-            found.append(held)
+            found.append(planes.at(number, turn) or held)
         return found
 
     # -- branches -------------------------------------------------------------------------
@@ -256,7 +307,7 @@ class ControlLowering(Updates):
         def run(graph: Graph) -> list[Number]:
             inner = Scope(graph, dict(zip(graph.inputs, held, strict=True)), set(shared.values()))
             self.run(inner)
-            self.assign(inner, [(array, graph.outputs[k]) for k, array in targets.items()])
+            self.assign(inner, [(Memory(a), graph.outputs[k]) for k, a in targets.items()])
             return [
                 self.number(inner, graph.outputs[k], place)
                 for k in small
@@ -302,18 +353,33 @@ def _dtype(number: Number) -> Any:
     return number.dtype if isinstance(number, Scalar) else number.spec.dtype
 
 
-def _changed_input(branches: Sequence[SubGraph], number: int) -> int | None:
-    """Return the input that an output is, changed in place or as it was, of some branch."""
-    for branch in branches:
-        made_by = producers(branch.graph)
-        operand = branch.graph.outputs[number]
-        while isinstance(operand, Value) and operand in made_by:
-            maker = made_by[operand]
-            if maker.primitive.name not in ("put", "slice_update", "put_span"):
-                break
+def changed_in_place(graph: Graph, operand: Operand) -> Value | None:
+    """Return the input that an output is, as it was or with parts replaced; None if it is new."""
+    made_by = producers(graph)
+    while isinstance(operand, Value) and operand in made_by:
+        maker = made_by[operand]
+        if maker.primitive.name in ("put", "slice_update", "put_span"):
             operand = maker.inputs[0]
-        if isinstance(operand, Value) and operand in branch.graph.inputs:
-            return branch.graph.inputs.index(operand)
+            continue
+        number = maker.outputs.index(operand)
+        source: int | None = None
+        if maker.primitive.name == "loop" and number < maker.params["carried"]:
+            source = number + INDEX
+        elif maker.primitive.name == "branch":
+            found = _changed_input(maker.params["branches"], number)
+            source = None if found is None else found + 1
+        if source is None:
+            return None
+        operand = maker.inputs[source]
+    return operand if isinstance(operand, Value) and operand in graph.inputs else None
+
+
+def _changed_input(branches: Sequence[SubGraph], number: int) -> int | None:
+    """Return the number of the input that an output is of some branch."""
+    for branch in branches:
+        found = changed_in_place(branch.graph, branch.graph.outputs[number])
+        if found is not None:
+            return branch.graph.inputs.index(found)
     return None
 
 

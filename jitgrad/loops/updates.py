@@ -22,7 +22,7 @@ _WRITES = {"slice": "slice_update", "span": "put_span", "take": "put"}
 class Updates(Arrays):
     """Writes updates."""
 
-    def owned(self, scope: Scope, operand: Operand) -> Array:
+    def owned(self, scope: Scope, operand: Operand) -> Memory:
         """Return memory that holds an operand and may be changed.
 
         It is the operand's own where nobody reads that afterwards.
@@ -30,17 +30,16 @@ class Updates(Arrays):
         held = scope.held.get(operand) if isinstance(operand, Value) else None
         if (
             isinstance(held, Memory)
-            and not held.first
             and held.array in scope.own
             and isinstance(operand, Value)
             and not scope.is_read_later(operand)
-            and not scope.aliases(held.array, but=operand)
+            and not scope.aliases(held, but=operand)
         ):
             self.protect(scope, held.array)
-            return held.array
-        array = self.copied(scope, operand)
-        scope.own.add(array)
-        return array
+            return held
+        memory = Memory(self.copied(scope, operand))
+        scope.own.add(memory.array)
+        return memory
 
     def copied(self, scope: Scope, operand: Operand) -> Array:
         """Return new memory with the elements of an operand."""
@@ -63,9 +62,14 @@ class Updates(Arrays):
         elif isinstance(held, Registers):
             self.update_registers(scope, node, held)
         else:
-            array = self.owned(scope, base)
-            self.store_part(array, scope, part, self.place_of(scope, node))
-            scope.held[out] = Memory(array)
+            memory, place = self.owned(scope, base), self.place_of(scope, node)
+            self.store_part(
+                memory.array,
+                scope,
+                part,
+                lambda elements, index: (*memory.first, *place(elements, index)),
+            )
+            scope.held[out] = memory
 
     def place_of(self, scope: Scope, node: Node) -> Place:
         """Return where an update puts the elements of the part."""
@@ -167,14 +171,19 @@ class Updates(Arrays):
 
         self.nest(scope, part.spec.shape, write)
 
-    def reads_in_place(self, array: Array, scope: Scope, part: Value, place: Place) -> bool:
-        """Return whether no element is computed from another one of an array that is replaced."""
+    def reads_in_place(
+        self, array: Array, scope: Scope, part: Value, place: Place, replaces: bool = True
+    ) -> bool:
+        """Return whether no element is computed from another one of an array that is written to.
+
+        From the element that it `replaces` it may be.
+        """
         trial = type(self)(self.builder.fork())
         here, elsewhere = (trial.some_place(self, scope, part.shape) for _ in range(2))
         into, other = place(trial, here), place(trial, elsewhere)
         trial.number(scope, part, here)
         return all(
-            found == into or trial.builder.are_apart(found, other)
+            (replaces and found == into) or trial.builder.are_apart(found, other)
             for found in trial.builder.loaded(array)
         )
 
