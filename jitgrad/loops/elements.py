@@ -30,6 +30,8 @@ from jitgrad.loops.held import Memory, Registers, Scope
 from jitgrad.loops.program import Carry, Index, Linear, Number, Scalar
 
 Element = Linear | Number
+# So many multiplications are written as loops.
+_LARGEST_PRODUCT = 1 << 14
 
 
 def moved(entries: tuple[Affine, ...], index: Index) -> Index:
@@ -135,6 +137,9 @@ class Elements:
         elif isinstance(node.primitive.lowering, Contraction):
             x, y = (operand.spec.shape for operand in node.inputs)
             self._check_same(scope, [(x[-1], y[-2])])
+            sizes = (*node.outputs[0].shape, x[-1])
+            if not has_extents(sizes) and math.prod(sizes) > _LARGEST_PRODUCT:
+                raise NotLowerableError("a product of matrices that BLAS is better at")
 
     def _check_same(self, scope: Scope, pairs: list[tuple[int, int]]) -> None:
         for a, b in pairs:

@@ -19,6 +19,7 @@ from jitgrad.core.dtypes import DType, bool_, float64, is_floating
 from jitgrad.core.primitive import Template
 from jitgrad.core.spec import Count as SizeNumber
 from jitgrad.intrinsics.catalogue import all_intrinsics
+from jitgrad.loops.distribute import distribute
 from jitgrad.loops.independent import note_independence
 from jitgrad.loops.program import (
     Apply,
@@ -91,7 +92,7 @@ class LoopText:
 
 def emit(program: Program) -> LoopText:
     """Return the text of a loop program."""
-    return _Emitter(note_independence(program)).run()
+    return _Emitter(note_independence(distribute(program))).run()
 
 
 @dataclass(slots=True)

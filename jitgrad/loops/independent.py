@@ -34,7 +34,7 @@ def _note(block: Block, bounds: Builder) -> None:
     for statement in block:
         if isinstance(statement, For):
             bounds.bound(statement.index, statement.start, statement.stop + -1)
-            statement.is_independent = _is_independent(statement, bounds)
+            statement.is_independent = is_independent(statement, bounds)
         for inner in blocks_of(statement):
             _note(inner, bounds)
 
@@ -45,7 +45,8 @@ class _Accesses:
     written: list[Index] = field(default_factory=list)
 
 
-def _is_independent(loop: For, bounds: Builder) -> bool:
+def is_independent(loop: For, bounds: Builder) -> bool:
+    """Return whether no iteration of an innermost loop reads or writes what another one writes."""
     accesses: dict[Array, _Accesses] = {}
     changing = {scalar for statement in loop.body for scalar in made_by(statement)}
     changing |= {carry.inside for carry in loop.carries}
@@ -64,14 +65,14 @@ def _is_independent(loop: For, bounds: Builder) -> bool:
     other = Scalar(WHOLE)
     bounds.bound(other, loop.start, loop.stop + -1)
     return all(
-        _differ(write, access, loop.index, other, bounds)
+        differ(write, access, loop.index, other, bounds)
         for found in accesses.values()
         for write in found.written
         for access in (*found.read, *found.written)
     )
 
 
-def _differ(one: Index, two: Index, loop: Scalar, other: Scalar, bounds: Builder) -> bool:
+def differ(one: Index, two: Index, loop: Scalar, other: Scalar, bounds: Builder) -> bool:
     """Return whether two indices differ in different iterations."""
     elsewhere = tuple([entry.replace(loop, Linear.of(other)) for entry in two])
     if bounds.are_apart(one, elsewhere):

@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad.codegen.generate import module_source
 from jitgrad.core.dtypes import float64, int64
 from jitgrad.loops.emit import emit
+from jitgrad.loops.heights import heights
 from jitgrad.loops.program import Array as Memory
 from jitgrad.loops.program import Program
 from jitgrad.runtime.build import ArgumentType, build_kernel
@@ -17,8 +18,8 @@ from jitgrad.runtime.failures import raise_failure
 from jitgrad.runtime.recycling import is_recycled, recycled
 
 Array = np.ndarray[Any, Any]
-# Numbers that there is room for at first on the stack of what is kept.
-_FIRST_ROOM = 4096
+# Numbers that a stack has room for at first, at most.
+_MOST_AT_FIRST = 1 << 20
 
 
 class LoopKernel:
@@ -102,13 +103,14 @@ class Stacks:
 
     Parameters
     ----------
-    count : int
-        How many stacks there are.
+    kernel : LoopKernel
+        The program.
     """
 
-    def __init__(self, count: int) -> None:
-        self.rooms = [_FIRST_ROOM] * count
-        self._makers = [new_array((_FIRST_ROOM,), float64)] * count
+    def __init__(self, kernel: LoopKernel) -> None:
+        needed = heights(kernel.program)
+        self.rooms = [min(max(needed.get(s, 0), 1), _MOST_AT_FIRST) for s in kernel.text.stacks]
+        self._makers = [new_array((room,), float64) for room in self.rooms]
 
     def make(self) -> list[Array]:
         """Return empty stacks."""

@@ -67,7 +67,7 @@ class KernelPair:
         self.forward = LoopKernel(self.reversed.forward, title)
         self.title = title
         self._backward: LoopKernel | None = None
-        self.stacks = Stacks(len(self.forward.text.stacks))
+        self.stacks = Stacks(self.forward)
 
     @property
     def backward(self) -> LoopKernel:

@@ -73,7 +73,7 @@ def small_loops(graph: Graph, layout: dict[Value, int], title: str) -> Small | N
     except NotLowerableError:
         return None
     program, text = kernel.program, kernel.text
-    stacks = Stacks(len(text.stacks))
+    stacks = Stacks(kernel)
 
     def run(*inputs: Any) -> tuple[Any, ...]:
         given = {
