@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jitgrad.control.loop_form import Loop
+from jitgrad.ir.graph import Node
 from jitgrad.runtime.dispatch import compile_segment
 from jitgrad.runtime.program import Program
 from jitgrad.runtime.variant import Variant
@@ -63,7 +65,8 @@ class Explanation:
     kernels : tuple of KernelReport
         The generated functions.
     external : tuple of str
-        Operations carried out by NumPy between kernels.
+        What is carried out between kernels: operations by NumPy, and large loops, which are kernels
+        of their own, or run iteration by iteration for the reason that is given.
     fallbacks : tuple of str
         Programs that run on the interpreter, and why.
     pending : tuple of str
@@ -142,7 +145,7 @@ def explain(
         ),
         guards=tuple([g for variant in variants for g in variant.environment.describe()]),
         kernels=kernels,
-        external=tuple([name for program in programs for name in program.external]),
+        external=tuple([_described(node) for program in programs for node in program.external]),
         fallbacks=tuple([f"{p.title}: {p.fallback}" for p in programs if p.fallback]),
         pending=tuple([program.title for program in programs if program.pending]),
         kept_bytes=sum(function.kept_bytes() for function in functions),
@@ -150,6 +153,18 @@ def explain(
         disk_hits=sum(k.origin == "disk" for k in kernels),
         compiles=sum(k.origin == "compiled" for k in kernels),
     )
+
+
+def _described(node: Node) -> str:
+    """Return what is carried out between kernels; of a loop also how."""
+    name = node.primitive.name
+    if name not in ("loop", "loop_backward"):
+        return name
+    where = "" if node.location is None else f" of {node.location}"
+    # What writes loop programs is imported when there is a loop.
+    from jitgrad.runtime.loop_programs import engine
+
+    return f"{name}{where}: {engine.describe(Loop.of(node.params))}"
 
 
 def _kernel_reports(program: Program) -> list[KernelReport]:

@@ -28,10 +28,6 @@ from jitgrad.tensor.tensor import Tensor
 _RECORD = Spec((), np.dtype(object))
 
 
-def _fields_of(params: dict[str, Any]) -> Loop:
-    return Loop(**{f.name: params[f.name] for f in fields(Loop)})
-
-
 def _run(*operands: Any, keep: tuple[int, ...], **params: Any) -> tuple[Any, ...]:
     results, states = run_forward(Loop(**params), operands, keep)
     record = np.empty((), object)
@@ -44,7 +40,7 @@ def _infer(*specs: Spec, keep: tuple[int, ...], **params: Any) -> tuple[Spec, ..
 
 
 def _backward(ct: Any, xs: Any, record: Any, wanted: Any, params: Any) -> Sequence[Any]:
-    loop = _fields_of(params)
+    loop = Loop.of(params)
     cts = [c for c, spec in zip(ct, loop.outputs, strict=False) if is_floating(spec.dtype)]
     return run_backward(loop, xs, cts, record, wanted)
 
@@ -108,7 +104,7 @@ def _backward_of_backward(ct: Any, xs: Any, wanted: Any, params: Any) -> list[An
     The way back is linear in the cotangents; its transpose is the loop with tangents, and what
     that depends on the operands by is that loop's own way back.
     """
-    loop, by = _fields_of(params), params["wanted"]
+    loop, by = Loop.of(params), params["wanted"]
     tangents = dict(zip(by, ct if isinstance(ct, tuple) else (ct,), strict=True))
     places = differentiable(loop)
     count = len(xs) - 1 - len(places)

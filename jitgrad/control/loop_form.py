@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from jitgrad.control.deferred import Sum, sum_over_iterations
@@ -43,6 +43,11 @@ class Loop:
     sliced: int
     length: int
     reverse: bool
+
+    @staticmethod
+    def of(params: Mapping[str, Any]) -> Loop:
+        """Return the loop that static parameters of a node say, among others."""
+        return Loop(**{field.name: params[field.name] for field in fields(Loop)})
 
     @property
     def outputs(self) -> tuple[Spec, ...]:

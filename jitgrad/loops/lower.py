@@ -27,7 +27,7 @@ from jitgrad.loops.builder import Builder, NotLowerableError
 from jitgrad.loops.extrema import with_shared_extrema
 from jitgrad.loops.held import Computed, Memory, Registers, Scope
 from jitgrad.loops.hoist import hoist
-from jitgrad.loops.lower_control import ControlLowering, loop_of
+from jitgrad.loops.lower_control import ControlLowering
 from jitgrad.loops.program import WHOLE, Array, Linear, Program, Scalar
 from jitgrad.loops.prune import prune
 from jitgrad.loops.reverse import Reversed, reverse
@@ -119,7 +119,7 @@ class Lowering(ControlLowering):
             super().control_node(scope, node)
             return
         (reader,) = readers
-        loop = loop_of(node)
+        loop = Loop.of(node.params)
         first, last = [self.builder.linear(self.element(scope, b, ())) for b in node.inputs[:INDEX]]
         inputs: list[Array] = []
         for operand in node.inputs[INDEX:]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from jitgrad.control.loop_form import INDEX, Loop
@@ -50,7 +49,7 @@ class ControlLowering(Updates):
                 self.builder.linear(self.element(scope, b, ())) for b in node.inputs[:INDEX]
             ]
             operands = list(node.inputs[INDEX:])
-            results = self.loop(scope, loop_of(node), (first, last), operands)
+            results = self.loop(scope, Loop.of(node.params), (first, last), operands)
         for value, held in zip(node.outputs, results, strict=False):
             scope.held[value] = held
             if isinstance(held, Memory):
@@ -342,11 +341,6 @@ class ControlLowering(Updates):
         ]
         self.builder.append(If(is_here, here, others, merges))
         return [merge.out for merge in merges]
-
-
-def loop_of(node: Node) -> Loop:
-    """Return the loop that a node runs."""
-    return Loop(**{field.name: node.params[field.name] for field in fields(Loop)})
 
 
 def _dtype(number: Number) -> Any:

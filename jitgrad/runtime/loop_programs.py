@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,10 @@ class KernelPair:
         if self._backward is None:
             self._backward = LoopKernel(self.reversed.backward, f"back_{self.title}")
         return self._backward
+
+    def kernels(self) -> list[LoopKernel]:
+        """Return the kernels that there are."""
+        return [k for k in (self.forward, self._backward) if k is not None]
 
     def run(self, inputs: dict[Memory, Array], counts: Sequence[int]) -> tuple[list[Array], Record]:
         """Run the loop; return its results and what the way back starts from."""
@@ -153,6 +158,12 @@ class NativeLoop:
         kernel.run({**self.inputs(self.program, operands), **given}, self.counts(operands))
         return [given[m] for m in self.program.outputs]
 
+    def paths(self) -> list[Path]:
+        """Return the files that hold the sources of its kernels."""
+        pairs = self._pairs.values()
+        kernels = [self._kernel, *(k for pair in pairs for k in pair.kernels())]
+        return [kernel.kernel.path for kernel in kernels if kernel is not None]
+
     def pair(self, keep: tuple[int, ...]) -> KernelPair:
         """Return the kernels where cotangents of these operands may be asked for."""
         found = self._pairs.get(keep)
@@ -179,6 +190,7 @@ class _Engine(LoopEngine):
     def __init__(self) -> None:
         self._loops: dict[tuple[Loop, tuple[int | None, int | None]], NativeLoop | None] = {}
         self._known: dict[Loop, tuple[int, int]] = {}
+        self._reasons: dict[Loop, str] = {}
         self._making = threading.RLock()
 
     def native(self, loop: Loop, operands: Sequence[Any]) -> NativeLoop | None:
@@ -190,11 +202,9 @@ class _Engine(LoopEngine):
                 if key not in self._loops:
                     try:
                         self._loops[key] = NativeLoop(loop, bounds)
-                    except NotLowerableError as e:
-                        import os
-
-                        os.environ.get("JGD") and print("NL", repr(e))
+                    except NotLowerableError as error:
                         self._loops[key] = None
+                        self._reasons[loop] = str(error)
         return self._loops[key]
 
     def _bounds(self, loop: Loop, operands: Sequence[Any]) -> tuple[int | None, int | None]:
@@ -206,6 +216,14 @@ class _Engine(LoopEngine):
         given = (int(operands[0]), int(operands[1]))
         return given if self._known.setdefault(loop, given) == given else (None, None)
 
+    def describe(self, loop: Loop) -> str:
+        """Return how a loop is run."""
+        if loop in self._reasons:
+            return f"iteration by iteration, because of {self._reasons[loop]}"
+        kernels = [n for (known, _), n in self._loops.items() if n is not None and known == loop]
+        paths = [str(path) for native in kernels for path in native.paths()]
+        return f"as one kernel {' '.join(paths)}".rstrip() if paths else "not run yet"
+
     def forward(
         self, loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
     ) -> tuple[list[Array], Any] | None:
@@ -216,7 +234,8 @@ class _Engine(LoopEngine):
             return native.run(operands), None
         try:
             pair = native.pair(keep)
-        except NotLowerableError:
+        except NotLowerableError as error:
+            self._reasons[loop] = str(error)
             return None
         inputs = native.inputs(pair.reversed.forward, operands)
         results, record = pair.run(inputs, native.counts(operands))

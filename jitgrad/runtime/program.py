@@ -17,7 +17,7 @@ from jitgrad.codegen.text import KernelText
 from jitgrad.core.dtypes import float64, int64, is_floating
 from jitgrad.core.errors import FallbackWarning
 from jitgrad.intrinsics import blas
-from jitgrad.ir.graph import Graph, Literal, Value
+from jitgrad.ir.graph import Graph, Literal, Node, Value
 from jitgrad.ir.interpret import evaluate_primitive, interpret
 from jitgrad.runtime.build import ArgumentType, Kernel, KernelBuildError, build_kernel
 from jitgrad.runtime.failures import raise_failure
@@ -61,8 +61,8 @@ class Program:
         Generated functions, in order.
     texts : list of KernelText
         Their texts and what they hold.
-    external : list of str
-        Names of the operations carried out by NumPy between kernels.
+    external : list of Node
+        The operations carried out between kernels: by NumPy, loops by kernels of their own.
     seconds : float
         Time it took to make, compiling included.
     fallback : str
@@ -81,7 +81,7 @@ class Program:
     run: Callable[..., tuple[Any, ...]]
     kernels: list[Kernel] = field(default_factory=list)
     texts: list[KernelText] = field(default_factory=list)
-    external: list[str] = field(default_factory=list)
+    external: list[Node] = field(default_factory=list)
     seconds: float = 0.0
     fallback: str = ""
     make_native: Callable[..., Callable[..., Any] | None] = lambda *written: None
@@ -176,7 +176,7 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
     driver = _Driver(text)
     for part in text.parts:
         if isinstance(part, ExternalCall):
-            program.external.append(part.node.primitive.name)
+            program.external.append(part.node)
             driver.external(part)
             continue
         source = module_source(part.source, title)

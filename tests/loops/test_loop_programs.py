@@ -181,3 +181,18 @@ def test_what_is_detached_in_a_loop_has_no_derivative() -> None:
     with interpreted():
         expected = jitgrad.grad(f)(x)
     np.testing.assert_allclose(gradient.numpy(), expected.numpy(), rtol=1e-12)
+
+
+def test_explain_tells_how_loops_are_run() -> None:
+    def multiplied(x: Any) -> Any:
+        return jitgrad.fori_loop(0, 5, lambda i, s: jitgrad.tanh(s @ s), x)
+
+    def large(x: Any) -> Any:
+        return jitgrad.fori_loop(0, 5, lambda i, s: s * 1.5, x + 1)
+
+    for function, told in ((multiplied, "BLAS is better at"), (large, "as one kernel")):
+        compiled = jitgrad.compile(function)
+        compiled(jitgrad.tensor(numbers(150, 150)))
+        (report,) = compiled.explain().external
+        assert told in report
+        assert "test_loop_programs.py:" in report
