@@ -111,6 +111,8 @@ def variants_of(workload: Workload, peers: Iterable[str]) -> list[Variant]:
         if peer in _BY_HAND:
             found += [Variant(peer)] if _by_hand(peer, workload) else []
             continue
+        if workload.libraries and peer not in workload.libraries:
+            continue
         module = importlib.import_module(f"bench.peers.with_{peer}")
         operations = getattr(module, "operations", module)
         if all(hasattr(operations, name) for name in workload.needs):

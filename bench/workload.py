@@ -44,6 +44,8 @@ class Workload:
         those of `bench.adam`.
     needs : tuple of str
         Operations that not every library has; those without are left out.
+    libraries : tuple of str
+        The only ones that are to take part; empty for all.
     by_hand : dict
         For ``"numpy"``, ``"numba"`` and ``"c"``: a function of the inputs, copies that it may
         change, which returns the call to time, with the same results as a library's. Imports
@@ -61,6 +63,7 @@ class Workload:
     wrt: tuple[int, ...] = ()
     task: str = "gradient"
     needs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
     by_hand: Mapping[str, Callable[..., Call]] = field(default_factory=dict)
     styles: tuple[str, ...] = ("",)
 
