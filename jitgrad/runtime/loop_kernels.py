@@ -20,6 +20,7 @@ from jitgrad.runtime.recycling import is_recycled, recycled
 Array = np.ndarray[Any, Any]
 # Numbers that a stack has room for at first, at most.
 _MOST_AT_FIRST = 1 << 20
+_MOST_RECYCLED = 1 << 23
 
 
 class LoopKernel:
@@ -119,7 +120,9 @@ class Stacks:
     def grow(self, number: int, height: int) -> None:
         """Let one of them have room for more."""
         self.rooms[number] = room = max(2 * self.rooms[number], height + height // 2)
-        self._makers[number] = new_array((room,), float64)
+        # Very large ones are given back to the system when nobody needs them any more.
+        large = room > _MOST_RECYCLED
+        self._makers[number] = (lambda: np.empty(room)) if large else new_array((room,), float64)
 
 
 def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
