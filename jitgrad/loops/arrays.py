@@ -59,7 +59,7 @@ class Arrays(Elements):
         if self.cost(scope, out) <= _CHEAP:
             return True
         users = scope.users.get(out, [])
-        if len(users) != 1:
+        if len(users) != 1 or scope.is_output(out):
             return not users
         (user,) = users
         if list(user.inputs).count(out) > 1 or not user.outputs:
