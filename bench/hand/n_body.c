@@ -1,4 +1,4 @@
-/* Bodies that attract each other, by leapfrog steps: all that is kept are positions. */
+/* Bodies that attract each other, by leapfrog steps: positions are kept, and inverse distances. */
 
 #include "hand.h"
 
@@ -7,6 +7,7 @@
 
 /* One coordinate after the other, so that bodies fill vectors. */
 typedef double Bodies[3][N];
+typedef double Pairs[N][N];
 
 static inline void gather(Bodies to, const double *from)
 {
@@ -29,15 +30,16 @@ static inline void add(Bodies to, double factor, Bodies from)
             to[k][i] += factor * from[k][i];
 }
 
-/* Adds DT times the accelerations at `x` to `v`. */
-static void kick(Bodies x, Bodies v)
+/* Adds DT times the accelerations at `x` to `v`; writes the inverse distances. */
+static void kick(Bodies x, Bodies v, Pairs inverse)
 {
     for (long i = 0; i < N; ++i) {
         double a = 0.0, b = 0.0, c = 0.0;
 #pragma omp simd reduction(+ : a, b, c)
         for (long j = 0; j < N; ++j) {
             double dx = x[0][j] - x[0][i], dy = x[1][j] - x[1][i], dz = x[2][j] - x[2][i];
-            double r2 = dx * dx + dy * dy + dz * dz + SOFTENING2, s = 1.0 / (r2 * sqrt(r2));
+            double q = 1.0 / sqrt(dx * dx + dy * dy + dz * dz + SOFTENING2), s = q * q * q;
+            inverse[i][j] = q;
             a += dx * s, b += dy * s, c += dz * s;
         }
         v[0][i] += DT * a, v[1][i] += DT * b, v[2][i] += DT * c;
@@ -45,7 +47,7 @@ static void kick(Bodies x, Bodies v)
 }
 
 /* Adds what the velocities' cotangents `w` give to those of the positions `x`. */
-static void kick_back(Bodies x, Bodies w, Bodies ct)
+static void kick_back(Bodies x, Pairs inverse, Bodies w, Bodies ct)
 {
     for (long i = 0; i < N; ++i) {
         double a = 0.0, b = 0.0, c = 0.0;
@@ -53,9 +55,8 @@ static void kick_back(Bodies x, Bodies w, Bodies ct)
         for (long j = 0; j < N; ++j) {
             double dx = x[0][j] - x[0][i], dy = x[1][j] - x[1][i], dz = x[2][j] - x[2][i];
             double ex = w[0][j] - w[0][i], ey = w[1][j] - w[1][i], ez = w[2][j] - w[2][i];
-            double r2 = dx * dx + dy * dy + dz * dz + SOFTENING2, root = sqrt(r2);
-            double inverse = 1.0 / (r2 * r2 * root), s = inverse * r2;
-            double along = 3.0 * inverse * (dx * ex + dy * ey + dz * ez);
+            double q = inverse[i][j], s = q * q * q;
+            double along = 3.0 * s * q * q * (dx * ex + dy * ey + dz * ez);
             a += s * ex - along * dx, b += s * ey - along * dy, c += s * ez - along * dz;
         }
         ct[0][i] += DT * a, ct[1][i] += DT * b, ct[2][i] += DT * c;
@@ -67,13 +68,14 @@ void gradient(
     double *restrict value, double *restrict dposition, double *restrict dvelocity)
 {
     static Bodies kept[STEPS];
+    static Pairs inverse[STEPS];
     REPEAT(turns) {
         Bodies x, v, dx = {{0.0}}, dv = {{0.0}};
         gather(x, position);
         gather(v, velocity);
         for (long t = 0; t < STEPS; ++t) {
             memcpy(kept[t], x, sizeof x);
-            kick(x, v);
+            kick(x, v, inverse[t]);
             add(x, DT, v);
         }
         double total = 0.0;
@@ -84,7 +86,7 @@ void gradient(
         add(dx, 2.0, x);
         for (long t = STEPS - 1; t >= 0; --t) {
             add(dv, DT, dx);
-            kick_back(kept[t], dv, dx);
+            kick_back(kept[t], inverse[t], dv, dx);
         }
         scatter(dposition, dx);
         scatter(dvelocity, dv);
