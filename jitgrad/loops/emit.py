@@ -20,6 +20,7 @@ from jitgrad.core.primitive import Template
 from jitgrad.core.spec import Count as SizeNumber
 from jitgrad.intrinsics.catalogue import all_intrinsics
 from jitgrad.loops.distribute import distribute
+from jitgrad.loops.forwarding import forward_elements
 from jitgrad.loops.independent import note_independence
 from jitgrad.loops.program import (
     Apply,
@@ -92,7 +93,7 @@ class LoopText:
 
 def emit(program: Program) -> LoopText:
     """Return the text of a loop program."""
-    return _Emitter(note_independence(distribute(program))).run()
+    return _Emitter(forward_elements(note_independence(distribute(program)))).run()
 
 
 @dataclass(slots=True)

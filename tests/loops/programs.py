@@ -225,3 +225,20 @@ def a_part_that_is_held_fast(x: Any) -> Any:
 
     s, y = jitgrad.fori_loop(0, 6, step, (x[0], x))
     return s * y.sum()
+
+
+@case(numbers(9))
+def a_recurrence(x: Any) -> Any:
+    def step(i: Any, y: Any) -> Any:
+        y = y.clone()
+        y[i] = y[i - 1] * y[i] + 0.5 * y[i - 2]
+        return y
+
+    y = jitgrad.fori_loop(2, 9, step, x)
+
+    def down(i: Any, y: Any) -> Any:
+        y = y.clone()
+        y[7 - i] = y[8 - i] * jitgrad.sin(y[7 - i])
+        return y
+
+    return (jitgrad.fori_loop(0, 7, down, y) ** 2).sum()
