@@ -17,6 +17,7 @@ from jitgrad.loops.program import (
     Scalar,
     Store,
     blocks_of,
+    made_by,
 )
 
 
@@ -64,7 +65,12 @@ def _forwarded(loop: For, bounds: Builder) -> Block:
         return []
     index = Linear.of(loop.index)
     following, first = (index + -1, loop.stop + -1) if loop.backwards else (index + 1, loop.start)
+    # An index that is computed in the loop says nothing about the next iteration.
+    changing = {scalar for statement in loop.body for scalar in made_by(statement)}
+    changing |= {carry.inside for carry in loop.carries}
     for load in [s for s in loop.body if isinstance(s, Load)]:
+        if any(scalar in changing for entry in load.index for scalar, _ in entry.terms):
+            continue
         expected = _moved(load.index, loop.index, following)
         for store in [s for s in loop.body if isinstance(s, Store)]:
             same = store.array is load.array and store.index == expected
