@@ -133,8 +133,16 @@ class Lowering(ControlLowering):
         self.ways_back[node.outputs[-1]] = pair
         self.builder.include(pair.forward, [*program.outputs, *program.temporaries])
         for value, array in zip(node.outputs, program.outputs, strict=False):
-            # What the way back looks at must stay; so it is not `own`.
-            scope.held[value] = self.given(array)
+            # The way back changes memory that it looks at, and nobody else may.
+            scope.held[value] = self.given(self.again(array) if array in pair.states else array)
+
+    def again(self, array: Array) -> Array:
+        """Return a copy of memory."""
+        copy = self.builder.array(array.shape, array.dtype, array.name)
+        self.builder.nest(
+            array.shape, lambda i: self.builder.store(copy, i, self.builder.load(array, i))
+        )
+        return copy
 
     def way_back(self, scope: Scope, node: Node) -> None:
         """Write the way back of a loop that is in the same graph."""

@@ -437,6 +437,8 @@ class _Reverse:
             form = maker.node.primitive.lowering
             if isinstance(form, Template) and form.cost >= _COSTLY:
                 assert isinstance(number, Scalar)
+                self.time += 1
+                self.read_again.append((self.time, statement.array, frame))
                 frame.known[number] = self.builder.load_again(statement.array, index)
 
     # -- loops and branches ---------------------------------------------------------------

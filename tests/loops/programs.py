@@ -242,3 +242,13 @@ def a_recurrence(x: Any) -> Any:
         return y
 
     return (jitgrad.fori_loop(0, 7, down, y) ** 2).sum()
+
+
+@case(numbers(5))
+def a_result_that_is_read_on_the_way_back(x: Any) -> Any:
+    def step(i: Any, y: Any) -> Any:
+        y = y.clone()
+        y[i] = jitgrad.tanh(y[i]) * y[i - 1]
+        return y
+
+    return (x * jitgrad.fori_loop(0, 5, step, x)).sum()
