@@ -104,8 +104,11 @@ def run_tree(tree: SegmentTree, call: Call, title: str, make: MakeProgram = make
     values = call.values
     for value, source in tree.inputs.items():
         values[value] = call.operand(source)
-    if tree.writes and share_memory([t._raw for t in values.values() if isinstance(t, Tensor)]):
-        raise UnfitCallError
+    if tree.writes:
+        changed = [call.operand(source)._raw for source in tree.writes]
+        others = [values[v] for v, source in tree.inputs.items() if source not in tree.writes]
+        if share_memory(changed, [t._raw for t in others if isinstance(t, Tensor)]):
+            raise UnfitCallError
     segment = tree.root
     assert segment is not None
     while True:
@@ -144,11 +147,12 @@ def _answer(found: Any, value: Value) -> bytes:
     return raw.tobytes()
 
 
-def share_memory(arrays: Sequence[Any]) -> bool:
-    """Return whether two of these may show the same elements, by whom their memory belongs to."""
-    owners = {id(a if a.base is None else a.base) for a in arrays}
-    return len(owners) < len(arrays) and any(
-        np.may_share_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k]
+def share_memory(changed: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Return whether an array that is changed in place may show elements of another one."""
+    return any(
+        np.may_share_memory(array, other)
+        for k, array in enumerate(changed)
+        for other in (*others, *changed[:k])
     )
 
 

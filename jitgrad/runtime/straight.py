@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.core.dtypes import int64
 from jitgrad.core.bind import thread_state
 from jitgrad.core.tree import LEAF, Tree, leaf_count, unflatten
 from jitgrad.ir.graph import Literal, Value
@@ -25,6 +26,7 @@ from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.capture import Captured, Source
 from jitgrad.trace.guards import GUARD_ERRORS
+from jitgrad.trace.narrow import Widened, is_narrow
 
 Straight = Callable[[Any], Any]
 
@@ -129,7 +131,9 @@ class _Writer:
         raws = [self.raw(source, native is not None) for source in sources]
         outputs = [f"o{k}" for k in range(len(program.graph.outputs)) if k not in written]
         for k in written.values():
-            self.miss_if(f"{self.thing(sources[k])}._view is not None")
+            is_tensor = isinstance(self.now(sources[k]), Tensor)
+            unfit = "._view is not None" if is_tensor else ".flags.writeable is not True"
+            self.miss_if(self.thing(sources[k]) + unfit)
         run = self.bind("run", native or program.run)
         call = f"o = {run}({', '.join(raws)})"
         if native is None:
@@ -162,7 +166,7 @@ class _Writer:
         values = [value for _, value in result.writes]
         if (
             result.checks
-            or not all(isinstance(t, Tensor) and t._view is None for t in targets)
+            or not all(isinstance(t, np.ndarray) or t._view is None for t in targets)
             or not all(v in outputs and values.count(v) == 1 and v not in asked for v in values)
             or not all(source in sources for source, _ in result.writes)
         ):
@@ -243,14 +247,16 @@ class _Writer:
 
     def check_memory(self, result: Captured, raws: list[str]) -> None:
         """Write the check that what is changed in place is shown by nothing else."""
-        arrays = [
+        changed = {source: self.raw(source, False) for source, _ in result.writes}
+        others = [
             raw
             for raw, source in zip(raws, self.sources(), strict=True)
-            if isinstance(_raw_of(self.now(source)), np.ndarray)
+            if source not in changed and isinstance(_raw_of(self.now(source)), np.ndarray)
         ]
-        if result.writes and arrays:
+        if others or len(changed) > 1:
             self.bound["share_memory"] = share_memory
-            self.miss_if(f"share_memory({_tuple_text(arrays)})")
+            changed_text = _tuple_text(list(changed.values()))
+            self.miss_if(f"share_memory({changed_text}, {_tuple_text(others)})")
 
     def check_argument(self, number: int, argument: Any, is_dynamic: bool, checked: bool) -> bool:
         """Write the comparison of one argument; False if it can't be written in a line.
@@ -281,6 +287,14 @@ class _Writer:
                     f" or {raw}.flags.num & {USUAL_LAYOUT} != {layout_of(array)}"
                 )
             return True
+        if isinstance(argument, Widened):
+            shape, dtype = self.bind("shape", argument.shape), self.bind("dtype", argument.narrow)
+            self.bound["is_narrow"], self.bound["int64"] = is_narrow, int64
+            self.miss_if(f"not is_narrow({name})")
+            self.miss_if(f"{name}.shape != {shape} or {name}.dtype != {dtype}")
+            self.lines.append(f"r{number} = {name}.astype(int64)")
+            self.miss_if(f"r{number}.flags.num & {USUAL_LAYOUT} != {layout_of(argument)}")
+            return True
         if kind is float:
             if not checked:
                 self.miss_if(f"type({name}) is not float")
@@ -308,7 +322,9 @@ class _Writer:
         if source.kind == "constant":
             return self.bind("constant", thing)
         if source.kind == "argument" and not source.gradient:
-            return f"{'r' if isinstance(thing, (Tensor, np.generic)) else 'a'}{source.number}"
+            return (
+                f"{'r' if isinstance(thing, (Tensor, np.generic, Widened)) else 'a'}{source.number}"
+            )
         if source not in self.raws:
             name = self.raws[source] = f"g{len(self.raws)}"
             text = self.thing(source) + ("._raw" if isinstance(thing, Tensor) else "")
@@ -380,7 +396,8 @@ class _Writer:
             self.miss_if(self.value(value, number))
         for source, value in result.writes:
             if source in self.done:
-                self.lines.append(f"{self.thing(source)}._storage.version += 1")
+                if isinstance(self.now(source), Tensor):
+                    self.lines.append(f"{self.thing(source)}._storage.version += 1")
                 continue
             if derivative is not None and source in self.sources():
                 self.lines.append(f"node.keep_copy({self.sources().index(source)})")

@@ -78,8 +78,10 @@ class SegmentTree:
         Arrays that the function makes and that depend on nothing.
     differentiable : set of Value
         Inputs that require a gradient.
-    draws, writes : bool
-        Whether random numbers are drawn, and whether inputs are changed in place, on some path.
+    draws : bool
+        Whether random numbers are drawn on some path.
+    writes : set of Source
+        What is changed in place on some path.
     constructs : dict
         What became of each loop in the user's source, by its place.
     """
@@ -90,7 +92,7 @@ class SegmentTree:
     constants: list[Any] = field(default_factory=list)
     differentiable: set[Value] = field(default_factory=set)
     draws: bool = False
-    writes: bool = False
+    writes: set[Source] = field(default_factory=set)
     constructs: dict[str, str] = field(default_factory=dict)
 
     def in_order(self) -> list[Segment]:
@@ -143,7 +145,7 @@ class SegmentTree:
         self.paths += 1
         self.constructs |= captured.constructs
         self.draws |= any(node.primitive.impure for node in captured.nodes)
-        self.writes |= bool(captured.writes)
+        self.writes |= {source for source, _ in captured.writes}
 
 
 class _Path:

@@ -222,3 +222,34 @@ def test_a_call_that_fails_changes_nothing() -> None:
     with pytest.raises(IndexError):
         update(w, x, np.array([0, 3]))
     assert_close(w, before)
+
+
+def test_equal_constants_are_not_memory_that_is_shared(quick: Callable[..., Any]) -> None:
+    def fill(x: Any) -> None:
+        for i in range(3):
+            for j in range(i, 3):
+                x[i, j] = x[i, :i] @ x[:i, j] + 1.0
+
+    found, expected = np.ones((3, 3)), np.ones((3, 3))
+    update = warm(fill, found.copy())
+    quick(update, found)
+    fill(expected)
+    assert_close(found, expected)
+
+
+def test_unsigned_integers_are_compared_and_widened(quick: Callable[..., Any]) -> None:
+    take = warm(lambda x, k: x[k], X, np.array([2, 0], np.uint8))
+    assert_close(quick(take, X, np.array([1, 1], np.uint8)), X[[1, 1]])
+    assert_close(take(X, np.array([1, 1, 2], np.uint16)), X[[1, 1, 2]])
+
+
+def test_an_array_that_may_not_be_changed_is_not_changed() -> None:
+    def grow(x: Any) -> None:
+        x += 1.0
+
+    update = warm(grow, X.copy())
+    fixed = X.copy()
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        update(fixed)
+    assert_close(fixed, X)
