@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.core.dtypes import int64
 from jitgrad.core.bind import thread_state
+from jitgrad.core.dtypes import int64
 from jitgrad.core.tree import LEAF, Tree, leaf_count, unflatten
 from jitgrad.ir.graph import Literal, Value
 from jitgrad.runtime.dispatch import compile_segment, share_memory, spent, write_back

@@ -238,9 +238,9 @@ def test_equal_constants_are_not_memory_that_is_shared(quick: Callable[..., Any]
 
 
 def test_unsigned_integers_are_compared_and_widened(quick: Callable[..., Any]) -> None:
-    take = warm(lambda x, k: x[k], X, np.array([2, 0], np.uint8))
+    take = warm(lambda x, k: x[k], X, np.array([1, 0], np.uint8))
     assert_close(quick(take, X, np.array([1, 1], np.uint8)), X[[1, 1]])
-    assert_close(take(X, np.array([1, 1, 2], np.uint16)), X[[1, 1, 2]])
+    assert_close(take(X, np.array([1, 1, 0], np.uint16)), X[[1, 1, 0]])
 
 
 def test_an_array_that_may_not_be_changed_is_not_changed() -> None:
