@@ -202,6 +202,11 @@ class Binding:
         """Whether it is known how often the loop runs."""
         return not self.conditional and self.course is not None and self.course.count is not None
 
+    @property
+    def is_entered(self) -> bool:
+        """Whether it is known that the loop runs at least once."""
+        return self.course is not None and bool(self.course.count)
+
     # -- carries ------------------------------------------------------------------------------
 
     def carries(self) -> list[Carry]:
@@ -389,7 +394,9 @@ class Binding:
             elif carry.places:
                 place = carry.places[0]
                 end = None if place == _ODD else self.settling.end_of(self.run, place)
-                made[place] = same.setdefault(id(end), self.as_python(carry, end, result))
+                thing = self.as_python(carry, end, result)
+                # What one iteration makes one thing, none leaves as it was.
+                made[place] = same.setdefault(id(end), thing) if self.is_entered else thing
         self.put_into_swapped(made)
         variables = self.loop.variables
         variables.restore(dict.fromkeys(variables.all(), UNSET))
@@ -410,7 +417,7 @@ class Binding:
         if issubclass(kind, StandIn):
             result = stand_in(result, kind)
         fresh = is_array(end) and self.trace.is_fresh(end)
-        if not fresh or not (self.course is not None and self.course.count):
+        if not fresh or not self.is_entered:
             # The Tensor may be one from outside; of Python's numbers none can be written to.
             trace: Any = active_trace()
             trace.freeze(result, code_of(self.loop.body))

@@ -295,12 +295,21 @@ def _name(program: Any) -> str:
     return getattr(program, "__name__", "")
 
 
+def made_one(x: Any) -> Any:
+    """Two variables become one in each iteration, and are two if there is none."""
+    s, t = x.sum() * 0.0, x.max()
+    while s > 0.1:
+        s = t = t - s * x[0]
+    return s, t
+
+
 _BY_ELEMENT = [
     (summed, 1), (summed_backwards, 1), (every_second, 1), (every_second_backwards, 1),
     (last_index, 1), (filled, 1), (in_place_on_argument, 1), (swapped, 1), (branching, 1),
     (broken, 1), (continued, 1), (returned, 1), (decayed, 1), (newton, 1), (endless, 1),
     (along, 1), (along_two, 1), (chosen, 1), (guarded, 2), (through_functions, 1), (numbers, 1),
     (tuples, 1), (empty, 0), (relaxed, 1), (assigned_in_the_condition, 1), (first_apart, 1),
+    (made_one, 1),
 ]  # fmt: skip
 _BY_MATRIX = [(triangular, 3), (cholesky, 3), (gauss_seidel, 3), (rows, 1)]
 
