@@ -15,6 +15,8 @@ from jitgrad.loops.program import Array, Index, Linear
 
 # What is computed again rather than kept in memory costs no more than so many additions.
 _CHEAP = 3
+# Operations that replace a part of an array.
+UPDATES = ("put", "slice_update", "put_span")
 # So many numbers are in registers in any case.
 _FEW = 4
 
@@ -65,7 +67,7 @@ class Arrays(Elements):
         if list(user.inputs).count(out) > 1 or not user.outputs:
             return False
         lowering = user.primitive.lowering
-        if isinstance(lowering, Accumulation):
+        if isinstance(lowering, Accumulation) or user.primitive.name in UPDATES:
             return True
         elementwise = isinstance(lowering, Template)
         return elementwise and user.outputs[0].shape == out.shape

@@ -11,7 +11,6 @@ from jitgrad.loops.program import (
     Block,
     Count,
     For,
-    Index,
     Linear,
     Load,
     Number,
@@ -20,6 +19,7 @@ from jitgrad.loops.program import (
     Statement,
     Store,
     blocks_of,
+    used_by,
 )
 
 # What each of the loops computes again costs at most so many additions.
@@ -135,27 +135,12 @@ def _part(loop: For, stores: list[Store]) -> For:
                 continue
         elif statement.out not in needed:  # type: ignore[union-attr]
             continue
-        needed.update(_read(statement))
+        needed.update(used_by(statement))
         kept.insert(0, statement)
     part = For(Scalar(WHOLE, loop.index.name), loop.start, loop.stop, [])
     renamed = {loop.index: part.index}
     part.body = [_renamed(statement, renamed) for statement in kept]
     return part
-
-
-def _read(statement: Statement) -> list[Scalar]:
-    """Return the numbers that a statement reads."""
-    found: list[Number] = []
-    index: Index = ()
-    if isinstance(statement, Apply):
-        found += statement.inputs
-    elif isinstance(statement, Count):
-        index = (statement.value,)
-    elif isinstance(statement, (Load, Store)):
-        index = statement.index
-        found += [statement.value] if isinstance(statement, Store) else []
-    scalars = [number for number in found if isinstance(number, Scalar)]
-    return scalars + [scalar for entry in index for scalar, _ in entry.terms]
 
 
 def _renamed(statement: Statement, renamed: dict[Scalar, Scalar]) -> Statement:

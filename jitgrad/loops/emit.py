@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from jitgrad.codegen.expressions import (
@@ -21,7 +22,7 @@ from jitgrad.core.spec import Count as SizeNumber
 from jitgrad.intrinsics.catalogue import all_intrinsics
 from jitgrad.loops.distribute import distribute
 from jitgrad.loops.forwarding import forward_elements
-from jitgrad.loops.independent import note_independence
+from jitgrad.loops.independent import is_order_free, note_independence
 from jitgrad.loops.program import (
     Apply,
     Array,
@@ -45,6 +46,7 @@ from jitgrad.loops.program import (
     While,
     statements,
 )
+from jitgrad.loops.stacked import places_on_stacks
 
 # Larger whole numbers are sizes, or follow from them; the text does not contain those.
 _LARGEST = 8
@@ -132,6 +134,7 @@ class _Emitter:
         used = [s.stack for s in everything if isinstance(s, (Push, Pop))]
         self.stacks = list(dict.fromkeys(used))
         self.depth = 0
+        self.places: dict[Push | Pop, Linear] = {}
 
     def run(self) -> LoopText:
         program = self.program
@@ -140,7 +143,7 @@ class _Emitter:
         counts = [self.names.of(c, "n") for c in program.counts]
         saved = [f"saved{k}" for k in range(len(self.stacks))]
         texts = [*texts, *saved]
-        self.block(program.body, in_leaf=False)
+        self.block(program.body)
         body = self.writer.lines
         parameters = [*texts, *counts]
         self.writer = Writer()
@@ -207,12 +210,16 @@ class _Emitter:
 
     # -- statements -----------------------------------------------------------------------
 
-    def block(self, block: Block, in_leaf: bool) -> None:
+    def block(self, block: Block) -> None:
         if not block:
             self.writer.line("pass")
         previous: Statement | None = None
         for statement in block:
-            if isinstance(statement, Push) and not in_leaf and not isinstance(previous, Push):
+            if (
+                isinstance(statement, Push)
+                and statement not in self.places
+                and not isinstance(previous, Push)
+            ):
                 self.check_room(statement.stack, str(len(block)))
             getattr(self, f"write_{type(statement).__name__}")(statement)
             previous = statement
@@ -279,31 +286,54 @@ class _Emitter:
         text = self.number(number, dtype)
         if not is_floating(dtype):
             text = f"f64({text})"
-        stack = self.stacks.index(statement.stack)
-        self.writer.line(f"saved{stack}[top{stack}] = {text}")
-        self.writer.line(f"top{stack} += 1")
+        self.writer.line(f"{self.on_stack(statement)} = {text}")
+        if statement not in self.places:
+            self.writer.line(f"top{self.stacks.index(statement.stack)} += 1")
 
     def write_Pop(self, statement: Pop) -> None:  # noqa: N802
-        stack = self.stacks.index(statement.stack)
-        self.writer.line(f"top{stack} -= 1")
+        if statement not in self.places:
+            self.writer.line(f"top{self.stacks.index(statement.stack)} -= 1")
         name = self.names.of(statement.out, "v")
-        text = cast(f"saved{stack}[top{stack}]", float64, statement.out.dtype)
+        text = cast(self.on_stack(statement), float64, statement.out.dtype)
         self.writer.line(f"{name} = {text}")
 
+    def on_stack(self, statement: Push | Pop) -> str:
+        """Return the text of the place on a stack that a number is at."""
+        stack = self.stacks.index(statement.stack)
+        place = self.places.get(statement)
+        if place is None:
+            return f"saved{stack}[top{stack}]"
+        return f"saved{stack}[top{stack} + {self.linear(place)}]"
+
     def write_For(self, statement: For) -> None:  # noqa: N802
-        pushes = [s for s in statement.body if isinstance(s, Push)]
-        nested = any(isinstance(s, (For, While, If)) for s in statement.body)
-        leaf = bool(pushes) and not nested
         count = self.linear(statement.stop - statement.start)
-        if leaf:
-            self.check_room(pushes[0].stack, f"{self.whole(len(pushes))} * max({count}, 0)")
+        places = places_on_stacks(statement)
+        self.places |= places
+        kept = [s.stack for s in places if isinstance(s, Push)]
+        taken = [s.stack for s in places if isinstance(s, Pop)]
+        # How far the loop moves the top of each stack.
+        way = {s: f"{self.whole(n)} * max({count}, 0)" for s, n in Counter([*kept, *taken]).items()}
+        for stack in dict.fromkeys(kept):
+            self.check_room(stack, way[stack])
+        for stack in dict.fromkeys(taken):
+            self.writer.line(f"top{self.stacks.index(stack)} -= {way[stack]}")
         self.start_carries(statement)
+        self.iterate(statement, count)
+        for stack in dict.fromkeys(kept):
+            self.writer.line(f"top{self.stacks.index(stack)} += {way[stack]}")
+
+    def iterate(self, statement: For, count: str) -> None:
+        """Write the line that begins a loop, and its body."""
         stem = _INDEX_NAMES[min(self.depth, len(_INDEX_NAMES) - 1)]
         index = self.names.of(statement.index, stem)
         start, stop = self.linear(statement.start), self.linear(statement.stop)
         bounds = stop if start == "0" else f"{start}, {stop}"
         kind = "independent" if statement.is_independent else "range"
-        if statement.backwards:
+        is_stacked = any(
+            isinstance(s, (Push, Pop)) and s not in self.places for s in statement.body
+        )
+        is_backwards = statement.backwards and (is_stacked or not is_order_free(statement))
+        if is_backwards:
             turn = self.names.of(Scalar(statement.index.dtype), f"{stem}_turn")
             self.writer.line(f"for {turn} in {kind}({count}):")
             self.writer.depth += 1
@@ -312,8 +342,8 @@ class _Emitter:
             self.writer.line(f"for {index} in {kind}({bounds}):")
             self.writer.depth += 1
         self.depth += 1
-        if statement.body or not statement.backwards:
-            self.block(statement.body, in_leaf=leaf)
+        if statement.body or not is_backwards:
+            self.block(statement.body)
         self.follow(statement)
         self.depth -= 1
         self.writer.depth -= 1
@@ -337,11 +367,11 @@ class _Emitter:
         self.writer.line(f"{going} = True")
         self.writer.line(f"while {going}:")
         self.writer.depth += 1
-        self.block(statement.condition, in_leaf=False)
+        self.block(statement.condition)
         self.writer.line(f"{going} = {self.number(statement.holds, bool_)}")
         self.writer.line(f"if {going}:")
         self.writer.depth += 1
-        self.block(statement.body, in_leaf=False)
+        self.block(statement.body)
         self.follow(statement)
         self.writer.depth -= 2
 
@@ -353,7 +383,7 @@ class _Emitter:
                     break
                 self.writer.line("else:")
             self.writer.depth += 1
-            self.block(block, in_leaf=False)
+            self.block(block)
             for merge in statement.merges:
                 name = self.names.of(merge.out, "v")
                 self.writer.line(f"{name} = {self.number(getattr(merge, which), merge.out.dtype)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from jitgrad.loops.builder import Builder
@@ -9,15 +10,18 @@ from jitgrad.loops.program import (
     WHOLE,
     Array,
     Block,
+    Combine,
     For,
     Index,
     Linear,
     Load,
+    Number,
     Program,
     Scalar,
     Store,
     blocks_of,
     made_by,
+    used_by,
 )
 
 
@@ -70,6 +74,25 @@ def is_independent(loop: For, bounds: Builder) -> bool:
         for write in found.written
         for access in (*found.read, *found.written)
     )
+
+
+def is_order_free(loop: For) -> bool:
+    """Return whether the iterations of a loop may run in any order: at most they add numbers up."""
+    if not loop.is_independent:
+        return False
+    used = Counter(number for statement in loop.body for number in used_by(statement))
+    sums: dict[Number, Number] = {
+        s.out: s.accumulator for s in loop.body if isinstance(s, Combine) and is_sum(s)
+    }
+    return all(
+        sums.get(carry.following) is carry.inside and used[carry.inside] == 1
+        for carry in loop.carries
+    )
+
+
+def is_sum(statement: Combine) -> bool:
+    """Return whether an accumulator is one that numbers are added to."""
+    return statement.node.primitive.name == "sum"
 
 
 def differ(one: Index, two: Index, loop: Scalar, other: Scalar, bounds: Builder) -> bool:

@@ -22,7 +22,7 @@ from jitgrad.core.primitive import (
 )
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Node, Operand, Value
-from jitgrad.loops.arrays import is_small, is_tiny
+from jitgrad.loops.arrays import UPDATES, is_small, is_tiny
 from jitgrad.loops.builder import Builder, NotLowerableError
 from jitgrad.loops.extrema import with_shared_extrema
 from jitgrad.loops.held import Computed, Memory, Registers, Scope
@@ -64,7 +64,7 @@ class Lowering(ControlLowering):
             self.control_node(scope, node)
         elif name == "loop_backward":
             self.way_back(scope, node)
-        elif name in ("put", "slice_update", "put_span"):
+        elif name in UPDATES:
             self.update(scope, node)
         elif (
             name == "span"

@@ -10,7 +10,7 @@ from jitgrad.core.dtypes import int64
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ir.walk import producers
-from jitgrad.loops.arrays import is_small, is_tiny
+from jitgrad.loops.arrays import UPDATES, is_small, is_tiny
 from jitgrad.loops.builder import NotLowerableError, operation
 from jitgrad.loops.elements import all_places
 from jitgrad.loops.held import Computed, Held, Memory, Registers, Scope, reads
@@ -352,7 +352,7 @@ def changed_in_place(graph: Graph, operand: Operand) -> Value | None:
     made_by = producers(graph)
     while isinstance(operand, Value) and operand in made_by:
         maker = made_by[operand]
-        if maker.primitive.name in ("put", "slice_update", "put_span"):
+        if maker.primitive.name in UPDATES:
             operand = maker.inputs[0]
             continue
         number = maker.outputs.index(operand)

@@ -329,3 +329,25 @@ def made_by(statement: Statement) -> list[Scalar]:
     if isinstance(statement, (Store, Push, Check)):
         return []
     return [statement.out]
+
+
+def used_by(statement: Statement) -> list[Scalar]:
+    """Return the numbers that a statement without blocks reads, once for each time."""
+    numbers: tuple[Number, ...] = ()
+    sums: Index = ()
+    if isinstance(statement, Apply):
+        numbers = statement.inputs
+    elif isinstance(statement, Combine):
+        numbers = (statement.accumulator, statement.element)
+    elif isinstance(statement, Count):
+        sums = (statement.value,)
+    elif isinstance(statement, Load):
+        sums = statement.index
+    elif isinstance(statement, Store):
+        numbers, sums = (statement.value,), statement.index
+    elif isinstance(statement, Check):
+        sums = (statement.value, statement.size)
+    elif isinstance(statement, Push):
+        numbers = (statement.value,)
+    found = [number for number in numbers if isinstance(number, Scalar)]
+    return found + [scalar for entry in sums for scalar, _ in entry.terms]

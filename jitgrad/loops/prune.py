@@ -9,7 +9,6 @@ from jitgrad.loops.program import (
     Array,
     Block,
     Carry,
-    Check,
     Combine,
     Count,
     For,
@@ -18,14 +17,13 @@ from jitgrad.loops.program import (
     Linear,
     Load,
     Number,
-    Pop,
     Program,
-    Push,
     Scalar,
     Statement,
     Store,
     While,
     statements,
+    used_by,
 )
 
 
@@ -67,32 +65,12 @@ class _Pruning:
             return self.loop(statement, live)
         if isinstance(statement, If):
             return self.branch(statement, live)
-        if isinstance(statement, Store):
-            if statement.array not in self.arrays:
-                return False
-            _read(live, statement.value)
-            _read_index(live, statement.index)
-        elif isinstance(statement, Check):
-            _read_index(live, (statement.value, statement.size))
-        elif isinstance(statement, Push):
-            _read(live, statement.value)
-        elif isinstance(statement, (Apply, Combine, Count, Load)):
-            if statement.out not in live:
-                return False
-            self.read_by(statement, live)
-        else:
-            assert isinstance(statement, Pop)
+        if isinstance(statement, Store) and statement.array not in self.arrays:
+            return False
+        if isinstance(statement, (Apply, Combine, Count, Load)) and statement.out not in live:
+            return False
+        live.update(used_by(statement))
         return True
-
-    def read_by(self, statement: Apply | Combine | Count | Load, live: set[Scalar]) -> None:
-        if isinstance(statement, Apply):
-            _read(live, *statement.inputs)
-        elif isinstance(statement, Combine):
-            _read(live, statement.accumulator, statement.element)
-        elif isinstance(statement, Count):
-            _read_index(live, (statement.value,))
-        else:
-            _read_index(live, statement.index)
 
     def branch(self, statement: If, live: set[Scalar]) -> bool:
         merges = [merge for merge in statement.merges if merge.out in live]
