@@ -22,6 +22,7 @@ from jitgrad.core.spec import Count as SizeNumber
 from jitgrad.intrinsics.catalogue import all_intrinsics
 from jitgrad.loops.distribute import distribute
 from jitgrad.loops.forwarding import forward_elements
+from jitgrad.loops.gather import gather
 from jitgrad.loops.independent import is_order_free, note_independence
 from jitgrad.loops.program import (
     Apply,
@@ -95,7 +96,7 @@ class LoopText:
 
 def emit(program: Program) -> LoopText:
     """Return the text of a loop program."""
-    return _Emitter(forward_elements(note_independence(distribute(program)))).run()
+    return _Emitter(forward_elements(note_independence(distribute(gather(program))))).run()
 
 
 @dataclass(slots=True)
