@@ -1,4 +1,4 @@
-"""Arrays of which a kernel knows that they share no memory.
+"""Arrays of which a kernel knows that they share no memory, or how long some axes are.
 
 Machine code that may not assume it must load again after every store, and can't compute several
 iterations of a loop at once. Numba's arrays say nothing of it; these do: each belongs to a scope,
@@ -33,17 +33,21 @@ def array_class() -> Any:
     from numba.extending import models, register_model
 
     class DisjointArray(types.Array):  # type: ignore[misc]
-        """An array that shares no memory with those of other scopes."""
+        """An array that shares no memory with those of other scopes.
 
-        def __init__(self, array: Any, scope: str) -> None:
+        Of axes whose entry in `sizes` is not negative it says how long they are.
+        """
+
+        def __init__(self, array: Any, scope: str, sizes: tuple[int, ...]) -> None:
             self.scope = scope
+            self.sizes = sizes
             super().__init__(array.dtype, array.ndim, array.layout, readonly=not array.mutable)
-            self.name: str = f"{self.name} in {scope}"
+            self.name: str = f"{self.name} in {scope} {sizes}"
 
         @property
         def key(self) -> Any:
             """What makes it equal to another type."""
-            return (*super().key, self.scope)
+            return (*super().key, self.scope, self.sizes)
 
     register_model(DisjointArray)(models.ArrayModel)
     return DisjointArray
@@ -52,7 +56,13 @@ def array_class() -> Any:
 @functools.cache
 def scoped(array: Any, scope: str) -> Any:
     """Return the type of an array, of another type, that belongs to a scope."""
-    return array_class()(array, scope)
+    return array_class()(array, scope, known_sizes(array))
+
+
+def known_sizes(array: Any) -> tuple[int, ...]:
+    """Return the sizes of an array's axes as far as its type says them; -1 for others."""
+    found: tuple[int, ...] = getattr(array, "sizes", (-1,) * array.ndim)
+    return found
 
 
 def _disjoint_type(*arrays: Any) -> Any:
@@ -90,6 +100,46 @@ def _disjoint(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
     # one structure under either type
     packed = cgutils.make_anonymous_struct(builder, arguments)
     return impl_ret_borrowed(context, builder, signature.return_type, packed)
+
+
+def _sized_type(array: Any, *sizes: Any) -> Any:
+    from numba import types
+    from numba.core.typing import signature
+
+    if not hasattr(array, "scope") or len(sizes) != array.ndim:
+        return None
+    known = tuple([getattr(size, "literal_value", -1) for size in sizes])
+    own = array_class()(array, array.scope, known)
+    return signature(own, array, *([types.intp] * len(sizes)))
+
+
+@typed_by(_sized_type)
+def sized(array: NDArray[Any], *sizes: int) -> NDArray[Any]:
+    """Return the same array, of which is known how long its axes are.
+
+    Distances between elements are constants then: where the last axis has three elements, three
+    vectors are read at once, and told apart in registers.
+
+    Parameters
+    ----------
+    array : array
+        What `disjoint` returned.
+    *sizes : int
+        Constants, one an axis; -1 where nothing is known.
+
+    Returns
+    -------
+    array
+        Itself.
+    """
+    return array
+
+
+@lowering(sized)
+def _sized(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    from numba.core.imputils import impl_ret_borrowed
+
+    return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
 
 
 def register_access() -> None:
@@ -159,11 +209,15 @@ def _pointer(
         entries = zip((index_type,), (index,), strict=True)
     indices = [context.cast(builder, value, kind, types.intp) for kind, value in entries]
     view = ArrayFields(builder, array)
+    shape = [
+        size if known < 0 else context.get_constant(types.intp, known)
+        for size, known in zip(view.shape, known_sizes(array_type), strict=True)
+    ]
     return cgutils.get_item_pointer2(
         context,
         builder,
         data=view.data,
-        shape=view.shape,
+        shape=shape,
         strides=view.strides,
         layout=array_type.layout,
         inds=indices,

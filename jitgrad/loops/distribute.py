@@ -11,16 +11,16 @@ from jitgrad.loops.program import (
     Block,
     Count,
     For,
-    Linear,
     Load,
     Number,
     Program,
     Scalar,
-    Statement,
     Store,
     blocks_of,
+    made_by,
     used_by,
 )
+from jitgrad.loops.substitute import Substitution
 
 # What each of the loops computes again costs at most so many additions.
 _MOST_COST = 12
@@ -138,30 +138,9 @@ def _part(loop: For, stores: list[Store]) -> For:
         needed.update(used_by(statement))
         kept.insert(0, statement)
     part = For(Scalar(WHOLE, loop.index.name), loop.start, loop.stop, [])
-    renamed = {loop.index: part.index}
-    part.body = [_renamed(statement, renamed) for statement in kept]
+    numbers: dict[Scalar, Number] = {loop.index: part.index}
+    for statement in kept:
+        for made in made_by(statement):
+            numbers[made] = Scalar(made.dtype, made.name)
+    part.body = Substitution(numbers).block(kept)
     return part
-
-
-def _renamed(statement: Statement, renamed: dict[Scalar, Scalar]) -> Statement:
-    """Return a statement of its own with other numbers."""
-
-    def number(one: Number) -> Number:
-        return renamed.get(one, one) if isinstance(one, Scalar) else one
-
-    def linear(value: Linear) -> Linear:
-        for scalar, _ in value.terms:
-            if scalar in renamed:
-                value = value.replace(scalar, Linear.of(renamed[scalar]))
-        return value
-
-    if isinstance(statement, Store):
-        index = tuple(map(linear, statement.index))
-        return Store(statement.array, index, number(statement.value), statement.adds)
-    assert isinstance(statement, (Apply, Count, Load))
-    out = renamed[statement.out] = Scalar(statement.out.dtype, statement.out.name)
-    if isinstance(statement, Apply):
-        return Apply(statement.node, tuple(map(number, statement.inputs)), out)
-    if isinstance(statement, Count):
-        return Count(linear(statement.value), out)
-    return Load(statement.array, tuple(map(linear, statement.index)), out)

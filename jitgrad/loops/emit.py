@@ -54,6 +54,7 @@ _LARGEST = 8
 _INDEX_NAMES = "ijklmopq"
 _RESERVED = {
     "sizes", "numbers", "failures", "kernel", "range", "independent", "inf", "nan", "disjoint",
+    "sized",
     *CAST_NAMES.values(), *keyword.kwlist,
 }  # fmt: skip
 
@@ -155,6 +156,8 @@ class _Emitter:
         parameters += ["failures"] if self.failures or self.stacks else []
         if len(texts) > 1:
             self.writer.line(f"{', '.join(texts)} = disjoint({', '.join(texts)})")
+            for name, array in zip(texts, arrays, strict=False):
+                self.tell_sizes(name, array)
         for number in range(len(saved)):
             self.writer.line(f"top{number} = failures[{number + 1}]")
         lines = [f"def kernel({', '.join(parameters)}):", *self.writer.lines, *body]
@@ -165,6 +168,12 @@ class _Emitter:
         return LoopText(
             source, arrays, program.counts, self.sizes, self.numbers, self.failures, self.stacks
         )
+
+    def tell_sizes(self, name: str, array: Array) -> None:
+        """Write how long an array's short axes are, which its text depends on anyway."""
+        sizes = [size if 0 < size <= _LARGEST else -1 for size in array.shape]
+        if any(size > 0 for size in sizes[1:]):
+            self.writer.line(f"{name} = sized({', '.join([name, *map(str, sizes)])})")
 
     # -- expressions ----------------------------------------------------------------------
 

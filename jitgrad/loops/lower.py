@@ -25,6 +25,7 @@ from jitgrad.ir.graph import Graph, Node, Operand, Value
 from jitgrad.loops.arrays import UPDATES, is_small, is_tiny
 from jitgrad.loops.builder import Builder, NotLowerableError
 from jitgrad.loops.extrema import with_shared_extrema
+from jitgrad.loops.fuse import fuse
 from jitgrad.loops.held import Computed, Memory, Registers, Scope
 from jitgrad.loops.hoist import hoist
 from jitgrad.loops.lower_control import ControlLowering
@@ -237,4 +238,4 @@ def finish(
         else:
             made.append(Array(operand.spec.shape, operand.spec.dtype))
             lowering.write(made[-1], (), scope, operand)
-    return prune(Program(inputs, [], made, builder.temporaries, hoist(builder.block)))
+    return fuse(prune(Program(inputs, [], made, builder.temporaries, hoist(builder.block))))

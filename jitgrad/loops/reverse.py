@@ -54,8 +54,10 @@ from jitgrad.loops.program import (
 from jitgrad.loops.prune import prune
 
 Action = Callable[[], None]
-# What costs so many additions is rather read from memory than computed again.
+# What costs so many additions is rather read where it was stored than computed again.
 _COSTLY = 4
+# What costs so many is kept where it was not stored: this takes a write as well.
+_WORTH_KEEPING = 12
 
 
 @dataclass(eq=False, slots=True)
@@ -266,6 +268,8 @@ class _Reverse:
             return None
         statement = frame.block[position]
         if isinstance(statement, Apply):
+            if _cost(statement) >= _WORTH_KEEPING:
+                return None
             given = [self.value(frame, n) for n in statement.inputs]
             with self.writing(frame):
                 return self.builder.apply(statement.node, given)
@@ -433,13 +437,12 @@ class _Reverse:
         number = statement.value
         position = frame.made_by.get(number, -1) if isinstance(number, Scalar) else -1
         maker = frame.block[position] if position >= 0 else None
-        if isinstance(maker, Apply) and number not in frame.known and not statement.adds:
-            form = maker.node.primitive.lowering
-            if isinstance(form, Template) and form.cost >= _COSTLY:
-                assert isinstance(number, Scalar)
-                self.time += 1
-                self.read_again.append((self.time, statement.array, frame))
-                frame.known[number] = self.builder.load_again(statement.array, index)
+        is_known = number in frame.known or statement.adds
+        if isinstance(maker, Apply) and not is_known and _cost(maker) >= _COSTLY:
+            assert isinstance(number, Scalar)
+            self.time += 1
+            self.read_again.append((self.time, statement.array, frame))
+            frame.known[number] = self.builder.load_again(statement.array, index)
 
     # -- loops and branches ---------------------------------------------------------------
 
@@ -575,3 +578,8 @@ class _Reverse:
                 statement.carries.append(Carry(inside, Literal.of(0), following, after))
                 block.append(Push(self.stack, after))
         frame.block[:] = [*block, *(Push(self.stack, number) for number in frame.kept)]
+
+
+def _cost(statement: Apply) -> int:
+    form = statement.node.primitive.lowering
+    return form.cost if isinstance(form, Template) else 0

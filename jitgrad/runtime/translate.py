@@ -190,7 +190,7 @@ class Translator(ExpressionWriter):
 
     def part_function(self, statements: list[ast.stmt]) -> None:
         """Write statements as a function of its own, and the call of it."""
-        named = {n: self.names[n] for n in self.text.names_in(statements) if n in self.names}
+        named = {n: self.thing(n) for n in self.text.names_in(statements) if n in self.names}
         given: list[Any] = []
         for thing in named.values():
             given += pieces_of(thing)

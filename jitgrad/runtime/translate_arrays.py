@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.core.typing.arraydecl import get_array_index_type
 
-from jitgrad.intrinsics.arrays import note_scope, scoped
+from jitgrad.intrinsics.arrays import known_sizes, note_scope, scoped
 from jitgrad.intrinsics.emitter import LLVM_TYPES, Emitter
 from jitgrad.intrinsics.structure import ArrayFields, array_structure
 from jitgrad.intrinsics.value import Value
@@ -59,7 +59,9 @@ class ArrayWriter:
         if view.type.layout != "C":
             return self.moved(view, indices, view.strides)
         place: Any = None
-        for index, size in zip(indices, view.shape, strict=True):
+        sizes = known_sizes(view.type)
+        for index, size, known in zip(indices, view.shape, sizes, strict=True):
+            size = size if known < 0 else WORD(known)
             place = index if place is None else builder.add(builder.mul(place, size), index)
         return view.data if place is None else builder.gep(view.data, [place])
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from jitgrad.intrinsics.arrays import disjoint, note_scope
+from jitgrad.intrinsics.arrays import disjoint, note_scope, sized
 from jitgrad.intrinsics.declare import INTRINSICS, Intrinsic
 from jitgrad.intrinsics.emitter import LLVM_TYPES
 from jitgrad.intrinsics.memory import block
@@ -296,9 +296,11 @@ class ExpressionWriter(ArrayWriter):
         signature = record.type_rule(*[numba_type(argument) for argument in arguments])
         if signature is None:
             raise UntranslatableError(record.name)
-        # These two only say where arrays are: as code they would be longer than most kernels.
+        # These only say where arrays are: as code they would be longer than most kernels.
         if record.twin is disjoint:
             return self.apart(arguments)
+        if record.twin is sized:
+            return replace(arguments[0], type=signature.return_type)
         if record.twin is block:
             return self.block(signature.return_type, *arguments[:3])
         given = [

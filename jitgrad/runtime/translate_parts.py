@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from jitgrad.intrinsics.arrays import SHARED, scoped
+from jitgrad.intrinsics.arrays import SHARED, scoped, sized
+from jitgrad.intrinsics.declare import INTRINSICS
 from jitgrad.intrinsics.emitter import LLVM_TYPES
 from jitgrad.runtime.frames import Frame, fetch, keep
 from jitgrad.runtime.function_text import may_move
@@ -112,6 +113,14 @@ class LongFunction:
                 for target, view, thing in zip(targets, apart, framed, strict=True):
                     assert isinstance(target, ast.Name)
                     names[target.id] = Framed(view, thing.place)
+                return True
+            case ast.Assign([ast.Name(target)], ast.Call(ast.Name("sized"), [_, *sizes])):
+                thing = names[target]
+                numbers = [self.outer.scalar(size) for size in sizes]
+                record = INTRINSICS[sized.__name__]
+                names[target] = replace(
+                    thing, like=self.outer.lowered(record, [thing.like, *numbers])
+                )
                 return True
         return False
 
