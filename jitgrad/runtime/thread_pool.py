@@ -17,8 +17,11 @@ import numpy as np
 
 from jitgrad.intrinsics import parallel
 
-# How often a thread looks before it sleeps: some 30 us. Waking one up takes longer than that.
-_LOOKS = 700
+# How often a thread looks for what it waits for, inside a kernel and between kernels, before it
+# sleeps: the first 700 times, some 30 us, without a pause. From then on it lets other threads of its
+# processor run after each look, for one of them may be what it waits for. Waking up takes longer
+# than 30 us, and who has slept comes too late for a kernel's first blocks.
+_LOOKS = {"close": 700, "within": 3000, "between": 1500}
 
 _PAUSE = {
     "x86_64": "@llvm.x86.sse2.pause()",
@@ -52,6 +55,7 @@ _TEAM = {
 
 _CODE = """
 declare void <pause.type>
+declare i32 @sched_yield()
 declare i32 @pthread_mutex_init(ptr, ptr)
 declare i32 @pthread_mutex_lock(ptr)
 declare i32 @pthread_mutex_unlock(ptr)
@@ -76,19 +80,25 @@ define void @stop(ptr %pool) {
 }
 
 ; Returns when a word holds something else.
-define internal void @wait_while(ptr %pool, ptr %word, i64 %value) {
+define internal void @wait_while(ptr %pool, ptr %word, i64 %value, i64 %most) {
 entry:
   br label %look
 look:
-  %looks = phi i64 [0, %entry], [%more, %again]
+  %looks = phi i64 [0, %entry], [%more, %again], [%more, %yield]
   %seen = load atomic i64, ptr %word acquire, align 8
   %same = icmp eq i64 %seen, %value
   br i1 %same, label %again, label %changed
 again:
   call void <pause>
   %more = add i64 %looks, 1
-  %patient = icmp ult i64 %more, <looks>
-  br i1 %patient, label %look, label %sleep
+  %close = icmp ult i64 %more, <looks.close>
+  br i1 %close, label %look, label %linger
+linger:
+  %patient = icmp ult i64 %more, %most
+  br i1 %patient, label %yield, label %sleep
+yield:
+  call i32 @sched_yield()
+  br label %look
 sleep:
   %lock = <pool.lock>
   %condition = <pool.condition>
@@ -138,7 +148,7 @@ look:
   %equal = icmp eq i64 %seen, %value
   br i1 %equal, label %end, label %wait
 wait:
-  call void @wait_while(ptr %pool, ptr %word, i64 %seen)
+  call void @wait_while(ptr %pool, ptr %word, i64 %seen, i64 <looks.within>)
   br label %look
 end:
   ret void
@@ -181,7 +191,7 @@ entry:
   br label %next
 next:
   %known = phi i64 [0, %entry], [%generation, %joining], [%generation, %run]
-  call void @wait_while(ptr %pool, ptr %generation.at, i64 %known)
+  call void @wait_while(ptr %pool, ptr %generation.at, i64 %known, i64 <looks.between>)
   %generation = load atomic i64, ptr %generation.at acquire, align 8
   %stopped = load atomic i64, ptr %stopped.at acquire, align 8
   %stop = icmp ne i64 %stopped, 0
@@ -241,7 +251,7 @@ lead:
 follow:
   %meeting = load atomic i64, ptr %meetings seq_cst, align 8
   call void @advance(ptr %pool, ptr %arrived)
-  call void @wait_while(ptr %pool, ptr %meetings, i64 %meeting)
+  call void @wait_while(ptr %pool, ptr %meetings, i64 %meeting, i64 <looks.within>)
   ret i64 0
 }
 
@@ -293,8 +303,10 @@ def _compile() -> _Functions:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     pause = _PAUSE[platform.machine()]
-    text = _CODE.replace("<pause>", pause).replace("<looks>", str(_LOOKS))
+    text = _CODE.replace("<pause>", pause)
     text = text.replace("<pause.type>", pause.replace("i32 1", "i32"))
+    for name, looks in _LOOKS.items():
+        text = text.replace(f"<looks.{name}>", str(looks))
     for owner, places in (("pool", _STATE), ("team", _TEAM)):
         for name, place in places.items():
             address = f"getelementptr i64, ptr %{owner}, i64 {place}"
