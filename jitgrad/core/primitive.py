@@ -159,6 +159,8 @@ class Template:
         Roughly how many additions one evaluation is worth; recomputing is weighed by it.
     adds : bool
         Whether it is the sum of its two inputs; sums of parts of an array are collected.
+    multiplies : bool
+        Whether it is the product of its two inputs.
     """
 
     text: str
@@ -167,6 +169,7 @@ class Template:
     uncast: tuple[str, ...] = ()
     cost: int = 1
     adds: bool = False
+    multiplies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +182,13 @@ class Accumulation:
         Expression of ``{acc}`` and ``{x}`` that is the accumulator's next value.
     identity : callable
         Gives the accumulator's first value, a number, for a dtype.
+    adds : bool
+        Whether it is a sum.
     """
 
     combine: str
     identity: Callable[[np.dtype[Any]], float | int | bool]
+    adds: bool = False
 
 
 IndexMapFunction = Callable[..., tuple[Affine, ...] | None]

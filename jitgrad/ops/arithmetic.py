@@ -49,7 +49,7 @@ mul = elementwise(
     "mul",
     eager=np.multiply,
     derivative=partials(lambda y: y, lambda x: x),
-    template=Template("{x} * {y}", boolean="{x} and {y}"),
+    template=Template("{x} * {y}", boolean="{x} and {y}", multiplies=True),
     samples=reals((-3, 3), (-3, 3)),
     doc="Product of each pair of elements.",
     inputs=("x", "y"),

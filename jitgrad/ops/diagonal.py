@@ -9,7 +9,16 @@ import numpy as np
 from jitgrad.core.affine import Affine
 from jitgrad.core.bind import box
 from jitgrad.core.errors import ShapeError
-from jitgrad.core.primitive import External, IndexMap, Primitive, Sample, register, transposes, vjps
+from jitgrad.core.primitive import (
+    IndexMap,
+    Piece,
+    Pieces,
+    Primitive,
+    Sample,
+    register,
+    transposes,
+    vjps,
+)
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Shape, Spec
@@ -52,6 +61,16 @@ def _diagonal_index(
     rest = iter(index[:-1])
     starts = {axes[0]: max(-offset, 0), axes[1]: max(offset, 0)}
     return tuple([index[-1] + starts[a] if a in starts else next(rest) for a in range(x_spec.ndim)])
+
+
+def _pieces(base: int | None, shape: Shape, part: int, axes: Axes, offset: int) -> list[Piece]:
+    """Return a whole array, zeros or the input `base`, and what then goes on its diagonal."""
+
+    def place(index: tuple[Affine, ...]) -> tuple[Affine, ...]:
+        return _diagonal_index(index, Spec(shape, np.dtype(bool)), axes, offset)
+
+    diagonal = Piece(_diagonal_shape(shape, axes, offset), place, part, overwrites=True)
+    return [Piece(shape, lambda index: index, base), diagonal]
 
 
 def _transpose_eager(ct: Any, shape: Shape, axes: Axes, offset: int) -> Any:
@@ -136,7 +155,7 @@ diagonal_transpose: Primitive = register(
         derivative=transposes(
             lambda ct, axes, offset: diagonal_primitive(ct, axes=axes, offset=offset)
         ),
-        lowering=External(),
+        lowering=Pieces(lambda ct, shape, axes, offset: _pieces(None, shape, 0, axes, offset)),
         samples=_samples("transpose"),
         doc="Zeros of a shape with the input on a diagonal.",
         grad_name="DiagEmbedBackward0",
@@ -159,7 +178,7 @@ diagonal_update: Primitive = register(
             ),
             lambda ct, axes, offset: diagonal_primitive(ct, axes=axes, offset=offset),
         ),
-        lowering=External(),
+        lowering=Pieces(lambda base, part, axes, offset: _pieces(0, base.shape, 1, axes, offset)),
         samples=_samples("update"),
         doc="The first input with a diagonal replaced by the second.",
         grad_name="CopySlices",

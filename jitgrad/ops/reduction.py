@@ -47,7 +47,7 @@ sum_over = reduction(
     "sum",
     eager=lambda x, axes, keepdims: np.add.reduce(x, axis=axes, keepdims=keepdims),
     derivative=transposes(lambda ct, x_spec, axes, keepdims: spread(ct, x_spec, axes, keepdims)),
-    accumulation=Accumulation("accumulate_sum({acc}, {x})", lambda dtype: 0),
+    accumulation=Accumulation("accumulate_sum({acc}, {x})", lambda dtype: 0, adds=True),
     samples=reduction_samples(-3, 3),
     doc="Sum over axes.",
     result_dtype_of=integers_to_int64,

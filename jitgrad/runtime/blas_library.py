@@ -52,13 +52,12 @@ by_blas:
 # Where the functions of `panels` are faster: tiles cover the result and little more, and packing is
 # little beside multiplying. Larger products may be for several threads, which BLAS has.
 _CHOICE_TEXT = """
-  %odd_lanes = select i1 %single, i64 31, i64 15
+  %odd_lanes = select i1 %single, i64 15, i64 7
   %even_lanes = xor i64 %odd_lanes, -1
   %m_more = add i64 %m, %odd_lanes
   %m_tiles = and i64 %m_more, %even_lanes
-  %n_more = add i64 %n, ROWS_LESS_ONE
-  %n_rest = urem i64 %n_more, TILE_ROWS
-  %n_tiles = sub i64 %n_more, %n_rest
+  %n_more = add i64 %n, 3
+  %n_tiles = and i64 %n_more, -4
   %covered = mul i64 %m_tiles, %n_tiles
   %wanted = mul i64 %m, %n
   %covered_4 = mul i64 %covered, 4
@@ -197,7 +196,6 @@ def provide_blas(name: str, machine: tuple[str, str, str]) -> bool:
     if ours:
         text = _SPACES_TEXT + text
         numbers["SINGLE_PANELS"], numbers["DOUBLE_PANELS"] = map(str, ours)
-        numbers["TILE_ROWS"], numbers["ROWS_LESS_ONE"] = str(panels.ROWS), str(panels.ROWS - 1)
         numbers["LEAST_WORK"], numbers["MOST_WORK"] = str(_LEAST_WORK), str(_MOST_WORK)
         numbers["SPACE"] = str(panels.SPACE + 64)
         for key, function in (("ALLOCATE", "PyMem_RawMalloc"), ("FREE", "PyMem_RawFree")):

@@ -1,8 +1,10 @@
 """The product of two matrices in machine code of our own, by packed panels.
 
 A block of the right factor is copied into panels two vectors wide, a few rows of the left one into
-another, and each pair of panels gives a tile of the result, whose sums stay in registers [1]_. Each
-element's sum has the same order whichever rows and columns are computed at once.
+another, and each pair of panels gives a tile of the result, whose sums stay in registers [1]_. Where
+the result has few columns the left factor is read where it lies, and where it has few rows both are:
+a copy would be read but once or twice. Each element's sum has the same order whichever rows and
+columns are computed at once.
 
 References
 ----------
@@ -20,15 +22,19 @@ from typing import Any
 from jitgrad.runtime import disk_cache
 from jitgrad.runtime.built_in import new_engine
 
-# Rows of a tile; with two vectors a row its sums and factors fill 27 of 32 registers.
+# Rows of a tile; with two vectors a row its sums and factors fill 27 of 32 registers. What is left
+# over at the edges has tiles of fewer rows, and of one vector a row.
 ROWS = 12
 VECTORS = 2
+_HEIGHTS = (4, 8, ROWS)
 # Elements from one row of a panel of the left factor to the next, a multiple of all vectors.
 _LEFT_PITCH = 16
 # Terms of the sums that are added at a time, and columns packed at a time: what is packed stays in
 # the second cache, and one panel of each factor in the first.
 _TERMS = 256
 _COLUMNS = 512
+# A factor that is read for so many tiles at most is not copied.
+_FEW = 2
 # Bytes of memory that the function needs, for the larger type.
 SPACE = 8 * _TERMS * (_LEFT_PITCH + _COLUMNS)
 
@@ -136,6 +142,12 @@ class Panels:
         self.lanes = self.tile.lanes
         self.width = VECTORS * self.lanes
         self.turning = self.write_turning()
+        self.panel_tile = self.write_tile(ROWS, VECTORS, panels=True)
+        self.tiles = {
+            (rows, vectors): self.write_tile(rows, vectors, panels=False)
+            for rows in _HEIGHTS
+            for vectors in range(1, VECTORS + 1)
+        }
 
     def write(self) -> None:
         """Write ``out = op(a) @ op(b)``, or add it to `out`."""
@@ -145,22 +157,45 @@ class Panels:
         )
         left = space
         right = builder.gep(space, [self.word(_TERMS * _LEFT_PITCH)])
+        one = self.word(1)
+        flat = builder.icmp_signed("<=", rows, self.word(_FEW * ROWS))
+        right_lies = builder.and_(flat, builder.not_(turned_b))
+        row_pitch, term_pitch = (
+            builder.select(turned_a, *pair) for pair in ((one, lda), (lda, one))
+        )
         with (
             self.steps(columns, _COLUMNS) as (first_column, some_columns),
             self.steps(inner, _TERMS) as (first_term, terms),
         ):
             height = self.rounded(terms, self.lanes)
-            self.pack_right(
-                b, ldb, turned_b, first_column, some_columns, first_term, terms, height, right
-            )
+            with builder.if_then(builder.not_(right_lies)):
+                self.pack_right(
+                    b, ldb, turned_b, first_column, some_columns, first_term, terms, height, right
+                )
+            origin = builder.gep(b, [builder.add(builder.mul(first_term, ldb), first_column)])
+            right_place = [
+                builder.select(right_lies, origin, right),
+                builder.select(right_lies, ldb, self.word(self.width)),
+                builder.select(right_lies, one, height),
+            ]
             more = builder.or_(add, builder.icmp_signed(">", first_term, self.word(0)))
+            narrow = builder.icmp_signed("<=", some_columns, self.word(_FEW * self.width))
+            left_lies = builder.or_(narrow, right_lies)
             with self.steps(rows, ROWS) as (first_row, some_rows):
-                self.pack_left(a, lda, turned_a, first_row, some_rows, first_term, terms, left)
-                with self.steps(some_columns, self.width) as (column, tile_columns):
-                    panel = builder.gep(right, [builder.mul(column, height)])
-                    start = builder.add(first_column, column)
-                    target = builder.gep(out, [builder.add(builder.mul(first_row, ldc), start)])
-                    self.product(left, panel, terms, target, ldc, some_rows, tile_columns, more)
+                line = builder.gep(out, [builder.add(builder.mul(first_row, ldc), first_column)])
+                target = [terms, line, ldc, some_rows, some_columns, more]
+                with builder.if_else(left_lies) as (where_it_lies, in_a_panel):
+                    with where_it_lies:
+                        place = builder.mul(first_row, row_pitch)
+                        place = builder.add(place, builder.mul(first_term, term_pitch))
+                        left_place = [builder.gep(a, [place]), row_pitch, term_pitch]
+                        self.strip(left_place, right_place, *target, False)
+                    with in_a_panel:
+                        self.pack_left(
+                            a, lda, turned_a, first_row, some_rows, first_term, terms, left
+                        )
+                        left_place = [left, one, self.word(_LEFT_PITCH)]
+                        self.strip(left_place, right_place, *target, True)
         builder.ret_void()
 
     # -- packing --------------------------------------------------------------------------
@@ -268,37 +303,90 @@ class Panels:
 
     # -- tiles ----------------------------------------------------------------------------
 
-    def product(
-        self, left: Any, right: Any, terms: Any, out: Any, ldc: Any, rows: Any, columns: Any,
-        add: Any,
+    def strip(
+        self, left: list[Any], right: list[Any], terms: Any, out: Any, ldc: Any, rows: Any,
+        columns: Any, add: Any, panels: bool,
     ) -> None:  # fmt: skip
-        """Write the product of two panels to a tile of the result, or add it."""
+        """Write the product of a few rows of the left factor and some columns of the right one.
+
+        `left` and `right` are where the factors lie, with the distances of rows and terms, of terms
+        and columns.
+        """
+        builder = self.builder
+        start, pitch, distance = right
+        with self.steps(columns, self.width) as (column, count):
+            panel = builder.gep(start, [builder.mul(column, distance)])
+            arguments = [*left, panel, pitch, terms, builder.gep(out, [column]), ldc]
+            tile = self.panel_tile
+            if not panels:
+                wide = builder.icmp_signed(">", count, self.word(self.lanes))
+                tile = builder.select(wide, self.tiles[ROWS, 2], self.tiles[ROWS, 1])
+                for height in reversed(_HEIGHTS[:-1]):
+                    fits = builder.icmp_signed("<=", rows, self.word(height))
+                    lower = builder.select(wide, self.tiles[height, 2], self.tiles[height, 1])
+                    tile = builder.select(fits, lower, tile)
+            builder.call(tile, [*arguments, rows, count, add])
+
+    def write_tile(self, height: int, vectors: int, panels: bool) -> Any:
+        """Write the function that computes a tile of the result, or adds to it.
+
+        Parameters
+        ----------
+        height, vectors : int
+            How many rows it has at most, and vectors a row.
+        panels : bool
+            Whether both factors are panels: then the distances are known, and in place of rows and
+            columns that are missing there are others, of sums that nobody reads.
+        """
         from llvmlite import ir
 
-        builder, tile = self.builder, self.tile
-        parts = range(0, self.width, self.lanes)
-        sums = {(m, v): tile.accumulator() for m in range(ROWS) for v in parts}
-        for variable in sums.values():
-            # Each tile begins anew, though the variable is made once.
-            builder.store(tile.constant(0), variable)
-        with tile.loop(terms) as k:
-            factors = builder.gep(left, [builder.mul(k, self.word(_LEFT_PITCH))])
-            line = builder.gep(right, [builder.mul(k, self.word(self.width))])
-            vectors = {v: tile.load(line, v) for v in parts}
-            for m in range(ROWS):
-                factor = tile.spread(builder.load(builder.gep(factors, [self.word(m)])))
-                for v in parts:
-                    tile.add_product(sums[m, v], factor, vectors[v])
+        outer, word = self.builder, self.word
+        kinds = [self.pointer, word, word, self.pointer, word, word, self.pointer, word, word, word]
+        form = ir.FunctionType(ir.VoidType(), [*kinds, ir.IntType(1)])
+        name = f"{self.function.name}_{height}x{vectors}{'_of_panels' if panels else ''}"
+        function = ir.Function(self.function.module, form, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        left, row_pitch, term_pitch, right, pitch, terms, out, ldc, rows, columns, add = (
+            function.args
+        )
+        if panels:
+            row_pitch, term_pitch, pitch = word(1), word(_LEFT_PITCH), word(self.width)
+        tile = self.tile
+        builder = self.builder = tile.builder = ir.IRBuilder(function.append_basic_block())
+        parts = range(0, vectors * self.lanes, self.lanes)
+        sums = {(m, v): tile.accumulator() for m in range(height) for v in parts}
         inside = {v: tile.lanes_below(self.beyond(columns, v)) for v in parts}
+        last = builder.sub(rows, word(1))
+        starts = []
+        for m in range(height):
+            row = word(m) if panels else self.least(word(m), last)
+            starts.append(builder.gep(left, [builder.mul(row, row_pitch)]))
+        with tile.loop(terms) as k:
+            line = builder.gep(right, [builder.mul(k, pitch)])
+            vectors_at = {
+                v: tile.load(line, v)
+                if panels
+                else tile.load_masked(builder.gep(line, [word(v)]), inside[v])
+                for v in parts
+            }
+            ahead = builder.mul(k, term_pitch)
+            for m, start in enumerate(starts):
+                factor = tile.spread(builder.load(builder.gep(start, [ahead])))
+                for v in parts:
+                    tile.add_product(sums[m, v], factor, vectors_at[v])
         nowhere = ir.Constant(inside[0].type, None)
-        for m in range(ROWS):
-            exists = builder.icmp_signed("<", self.word(m), rows)
-            place = builder.gep(out, [builder.mul(self.word(m), ldc)])
+        for m in range(height):
+            exists = builder.icmp_signed("<", word(m), rows)
+            place = builder.gep(out, [builder.mul(word(m), ldc)])
             for v in parts:
-                part = builder.gep(place, [self.word(v)])
+                part = builder.gep(place, [word(v)])
                 mask = builder.select(exists, inside[v], nowhere)
                 before = tile.load_masked(part, builder.select(add, mask, nowhere))
                 tile.store_masked(builder.fadd(before, builder.load(sums[m, v])), part, mask)
+        builder.ret_void()
+        self.builder = tile.builder = outer
+        return function
 
     # -- numbers --------------------------------------------------------------------------
 

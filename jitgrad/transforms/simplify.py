@@ -14,6 +14,7 @@ from jitgrad.core.spec import Count, Spec
 from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Node, Operand, Value
 from jitgrad.ir.interpret import evaluate_primitive
 from jitgrad.ir.walk import needed_nodes, uses, values_of
+from jitgrad.transforms.product_sums import sum_factors
 
 Substitution = dict[Value, Operand]
 
@@ -34,6 +35,7 @@ def simplify(graph: Graph, differentiated: bool = True) -> Graph:
     graph = remove_identities(graph, keep_stops=differentiated)
     graph = merge_moves(graph)
     graph = transpose_factors(graph)
+    graph = sum_factors(graph)
     graph = merge_moves(graph)
     graph = remove_identities(graph, keep_stops=differentiated)
     graph = merge_repeated(graph)

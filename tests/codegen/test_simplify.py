@@ -9,6 +9,7 @@ import pytest
 import jitgrad as jg
 from jitgrad.ir.graph import Graph
 from jitgrad.ir.verify import verify
+from jitgrad.transforms.product_sums import sum_factors
 from jitgrad.transforms.simplify import (
     fold_fills,
     merge_moves,
@@ -163,3 +164,36 @@ def test_simplifying_twice_changes_nothing_more(differentiated: bool) -> None:
 
     once = simplify(graph_of(f, x=x), differentiated)
     assert lines_of(simplify(once, differentiated)) == lines_of(once)
+
+
+def test_sum_over_rows_of_a_product_is_a_product_of_sums() -> None:
+    def f(a: Any, b: Any) -> Any:
+        return (-1.0 * (a @ b)).sum(0)
+
+    assert after(sum_factors, f, a=m, b=m.T) == [
+        "v0: f64[1, 3] = sum a axes=(0,) keepdims=True",
+        "v1: f64[1, 2] = matmul v0 b",
+        "v2: f64[1, 2] = mul -1.0 v1",
+        "v3: f64[2] = sum v2 axes=(0,) keepdims=False",
+        "return v3",
+    ]
+    both = jg.value_and_grad(lambda a, b: (f(a, b) ** 2).sum(), argnums=(0, 1))
+    (value, slopes), (plain, plain_slopes) = jg.compile(both)(m, m.T), both(m, m.T)
+    for one, other in zip((value, *slopes), (plain, *plain_slopes), strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+def test_sum_over_columns_of_a_stack_of_products_sums_the_right_factor() -> None:
+    a, b = np.arange(12.0).reshape(2, 2, 3), np.arange(24.0).reshape(2, 3, 4)
+    assert after(sum_factors, lambda a, b: (a @ b).sum((0, 2)), a=a, b=b)[:2] == [
+        "v0: f64[2, 3, 1] = sum b axes=(2,) keepdims=True",
+        "v1: f64[2, 2, 1] = matmul a v0",
+    ]
+
+
+def test_product_that_is_read_twice_is_not_summed_by_factors() -> None:
+    def f(a: Any, b: Any) -> Any:
+        c = a @ b
+        return c, c.sum(0)
+
+    assert "matmul a b" in after(sum_factors, f, a=m, b=m.T)[0]
