@@ -1,10 +1,10 @@
 """The product of two matrices in machine code of our own, by packed panels.
 
 A block of the right factor is copied into panels two vectors wide, a few rows of the left one into
-another, and each pair of panels gives a tile of the result, whose sums stay in registers [1]_. Where
-the result has few columns the left factor is read where it lies, and where it has few rows both are:
-a copy would be read but once or twice. Each element's sum has the same order whichever rows and
-columns are computed at once.
+another, and each pair of panels gives a tile of the result, whose sums stay in registers [1]_.
+Where the result has few columns the left factor is read where it lies, and where it has few rows
+both are: a copy would be read but once or twice. Each element's sum has the same order whichever
+rows and columns are computed at once.
 
 References
 ----------
@@ -189,13 +189,13 @@ class Panels:
                         place = builder.mul(first_row, row_pitch)
                         place = builder.add(place, builder.mul(first_term, term_pitch))
                         left_place = [builder.gep(a, [place]), row_pitch, term_pitch]
-                        self.strip(left_place, right_place, *target, False)
+                        self.strip(False, left_place, right_place, *target)
                     with in_a_panel:
                         self.pack_left(
                             a, lda, turned_a, first_row, some_rows, first_term, terms, left
                         )
                         left_place = [left, one, self.word(_LEFT_PITCH)]
-                        self.strip(left_place, right_place, *target, True)
+                        self.strip(True, left_place, right_place, *target)
         builder.ret_void()
 
     # -- packing --------------------------------------------------------------------------
@@ -304,13 +304,13 @@ class Panels:
     # -- tiles ----------------------------------------------------------------------------
 
     def strip(
-        self, left: list[Any], right: list[Any], terms: Any, out: Any, ldc: Any, rows: Any,
-        columns: Any, add: Any, panels: bool,
+        self, panels: bool, left: list[Any], right: list[Any], terms: Any, out: Any, ldc: Any,
+        rows: Any, columns: Any, add: Any,
     ) -> None:  # fmt: skip
         """Write the product of a few rows of the left factor and some columns of the right one.
 
-        `left` and `right` are where the factors lie, with the distances of rows and terms, of terms
-        and columns.
+        `panels` says whether both factors are panels; `left` and `right` where they lie, with the
+        distances of rows and terms, of terms and columns.
         """
         builder = self.builder
         start, pitch, distance = right

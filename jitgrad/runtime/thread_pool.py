@@ -18,7 +18,7 @@ import numpy as np
 from jitgrad.intrinsics import parallel
 
 # How often a thread looks for what it waits for, inside a kernel and between kernels, before it
-# sleeps: the first 700 times, some 30 us, without a pause. Then it lets other threads of its processor
+# sleeps: the first 700 times, some 30 us, without a pause. Then it lets other threads of its core
 # run after each look, for one of them may be what it waits for. Waking up takes longer than 30 us,
 # and who has slept comes too late for a kernel's first blocks.
 _LOOKS = {"close": 700, "within": 3000, "between": 1500}
