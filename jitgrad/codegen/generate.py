@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jitgrad.codegen.defer import defer
 from jitgrad.codegen.emit import KernelEmitter
 from jitgrad.codegen.emit_parallel import ParallelEmitter
 from jitgrad.codegen.loop_order import stacks_first
@@ -59,7 +60,8 @@ class ProgramText:
 
 def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
     """Return the generated text of `graph`; see `lower` for `contiguous`."""
-    lowered = stacks_first(recompute_out_of_step(peel_sums(lower(graph, contiguous))))
+    lowered = defer(recompute_out_of_step(peel_sums(lower(graph, contiguous))))
+    lowered = stacks_first(lowered)
     tree = run_in_strips(schedule(lowered))
     storage = plan(lowered, tree)
     intrinsics = {record.name for record in all_intrinsics()}

@@ -118,7 +118,7 @@ class _Scheduler:
             self.insert(statement, loops, body, position)
             return
         remaining = [Loop(extent.root()) for extent in statement.axes[len(loops) :]]
-        body.insert(position, remaining[0])
+        body.insert(self.latest(body, position), remaining[0])
         for outer, inner in itertools.pairwise(remaining):
             outer.body.append(inner)
         loops.extend(remaining)
@@ -165,6 +165,18 @@ class _Scheduler:
         for outer, nested in zip(filling, items[1:], strict=False):
             outer.body.append(nested)
         body.insert(position, items[0])
+
+    def latest(self, body: list[Item], position: int) -> int:
+        """Return where to begin a loop that may stand at `position` or later.
+
+        As late as possible, so that what reads its values can share it, but not after a call that
+        it need not wait for: each call ends a kernel.
+        """
+        for number in range(position, len(body)):
+            item = body[number]
+            if isinstance(item, Opaque) and isinstance(item.step, ExternalCall):
+                return number
+        return len(body)
 
     def place_opaque(self, item: Opaque) -> None:
         step = item.step

@@ -118,3 +118,15 @@ def test_what_needs_another_iteration_first_is_not_fused_with_it() -> None:
 
     (kernel,) = kernels_of(graph_of(f, x=row))
     assert kernel.nests == 2
+
+
+def test_what_follows_from_arguments_alone_is_computed_where_it_is_read() -> None:
+    wide = np.ones((40, 40))
+
+    def step(mean: Any, x: Any, w: Any) -> Any:
+        kept = 0.9 * mean
+        return kept + x @ w
+
+    (kernel,) = kernels_of(graph_of(step, mean=wide, x=wide, w=wide))
+    assert kernel.nests == 1
+    assert "kept = 0.9 * mean[i, j]" in kernel.source.partition("gemm")[2]
