@@ -407,8 +407,8 @@ def n_body(x: Array, v: Array, steps: int) -> Array:
     for _ in range(steps):
         d = x[None, :, :] - x[:, None, :]
         r2 = (d * d).sum(axis=2) + softening**2
-        a = (d / (r2 * np.sqrt(r2))[:, :, None]).sum(axis=1)
-        v = v + dt * a
+        pull = 1.0 / (r2 * np.sqrt(r2))
+        v = v + dt * (d * pull[:, :, None]).sum(axis=1)
         x = x + dt * v
     return x
 

@@ -41,7 +41,8 @@ def n_body(x: Any, v: Any) -> Any:
         x, v = state
         d = x[None, :, :] - x[:, None, :]
         r2 = (d * d).sum(axis=2) + softening**2
-        v = v + dt * (d / (r2 * jnp.sqrt(r2))[:, :, None]).sum(axis=1)
+        pull = 1.0 / (r2 * jnp.sqrt(r2))
+        v = v + dt * (d * pull[:, :, None]).sum(axis=1)
         return (x + dt * v, v), None
 
     (end, _), _ = scan(step, (x, v), length=100)

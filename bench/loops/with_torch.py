@@ -31,7 +31,8 @@ def n_body(x: Any, v: Any) -> Any:
     for _ in range(100):
         d = x[None, :, :] - x[:, None, :]
         r2 = (d * d).sum(dim=2) + softening**2
-        v = v + dt * (d / (r2 * torch.sqrt(r2))[:, :, None]).sum(dim=1)
+        pull = 1.0 / (r2 * torch.sqrt(r2))
+        v = v + dt * (d * pull[:, :, None]).sum(dim=1)
         x = x + dt * v
     return torch.sum(x * x)
 

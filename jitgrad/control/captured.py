@@ -199,6 +199,17 @@ class CapturedBody(BodyTrace):
             and not self.is_frozen(tensor)
         )
 
+    def outside(self, thing: Any) -> list[Tensor]:
+        """Return the Tensors from outside whose memory something in the body may have."""
+        if not isinstance(thing, Tensor) or type(thing) is NumberStandIn:
+            return []
+        here = [thing, *self.shown_by(thing)]
+        entered = [(held.shadow._storage, held.tensor) for held in self.closures.values()]
+        found = [outer for s, outer in entered for own in here if own._storage is s]
+        if found or self.is_made_here(thing._raw) or thing._raw in self._inputs:
+            return found
+        return [thing if thing._view is None else thing._view.base]
+
     def tensor_of(self, value: Value) -> Tensor:
         """Return a value of this trace as a Tensor."""
         tensor = make_tensor(value)

@@ -124,8 +124,7 @@ def _belongs_to_function(node: ast.AST) -> bool:
         record = INTRINSICS.get(node.id)
         return record is not None and record.in_kernel
     # Memory is freed where the function that took it ends.
-    takes_memory = isinstance(node, ast.Attribute) and node.attr in ("empty", "zeros")
-    return takes_memory or isinstance(node, ast.Return)
+    return isinstance(node, ast.Attribute) and node.attr in ("empty", "zeros")
 
 
 def _union(sets: Sequence[dict[str, None]]) -> dict[str, None]:

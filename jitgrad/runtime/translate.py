@@ -41,6 +41,8 @@ from jitgrad.runtime.words import arguments_in, places
 
 # Statements that are compiled as one LLVM function.
 _MOST_IN_ONE = 60
+# The status of a part that has returned from the whole function.
+_ENDED = 2
 # Calls of formulas beyond which they are not inlined.
 _MOST_INLINED = 32
 
@@ -176,8 +178,6 @@ class Translator(ExpressionWriter):
         group: list[ast.stmt] = []
         for statement in statements:
             fits = isinstance(statement, ast.For) and self.text.counts[statement] <= _MOST_IN_ONE
-            # A return ends the function that it is in.
-            fits = fits and not any(isinstance(n, ast.Return) for n in ast.walk(statement))
             if group and (not fits or self.text.count([*group, statement]) > _MOST_IN_ONE):
                 self.part_function(group)
                 group = []
@@ -195,7 +195,7 @@ class Translator(ExpressionWriter):
         for thing in named.values():
             given += pieces_of(thing)
         module = self.builder.module
-        form = ir.FunctionType(ir.VoidType(), [piece.type for piece in given])
+        form = ir.FunctionType(STATUS, [piece.type for piece in given])
         function = ir.Function(module, form, module.get_unique_name("part"))
         function.linkage = "internal"
         function.attributes.add("noinline")
@@ -211,8 +211,29 @@ class Translator(ExpressionWriter):
         inner.body(statements)
         for slot, outside in held:
             builder.store(builder.load(slot), outside)
-        builder.ret_void()
-        self.builder.call(function, given)
+        inner.finish_part()
+        self.go_on_if(self.builder.call(function, given), inner)
+
+    def finish_part(self) -> None:
+        """Write the end of a function that is a part of another one: it tells whether to go on."""
+        self.builder.ret(STATUS(0))
+        if self.end is not None:
+            self.builder.position_at_end(self.end)
+            self.builder.ret(STATUS(_ENDED))
+
+    def go_on_if(self, status: Any, part: Translator) -> None:
+        """Write what follows a call of a part, unless it has failed or returned."""
+        if part.may_fail:
+            self.fail_if(self.builder.icmp_signed("==", status, STATUS(1)))
+        if part.end is not None:
+            with self.builder.if_then(self.builder.icmp_signed("==", status, STATUS(_ENDED))):
+                self.builder.branch(self.ending())
+
+    def ending(self) -> Any:
+        """Return the block where the function ends."""
+        if self.end is None:
+            self.end = self.builder.append_basic_block("return")
+        return self.end
 
     # -- names ----------------------------------------------------------------------------
 
@@ -280,9 +301,7 @@ class Translator(ExpressionWriter):
     def write_Return(self, statement: ast.Return) -> None:  # noqa: D102, N802
         if statement.value is not None:
             raise UntranslatableError(ast.unparse(statement))
-        if self.end is None:
-            self.end = self.builder.append_basic_block("return")
-        self.builder.branch(self.end)
+        self.builder.branch(self.ending())
 
     def write_Assign(self, statement: ast.Assign) -> None:  # noqa: D102, N802
         value = self.value(statement.value)

@@ -40,13 +40,13 @@ class _Part:
         Of the frame, places of what it takes, and places of what it makes.
     made : tuple
         What it makes, by the number of its name; None for names that it does not bind.
-    may_fail : bool
-        Whether its status says anything.
+    inner : Translator
+        What has written it.
     """
 
     function: Any
     made: tuple[Any, ...]
-    may_fail: bool
+    inner: Translator
 
 
 class LongFunction:
@@ -172,8 +172,7 @@ class LongFunction:
         status = self.outer.builder.call(
             part.function, [self.frame.memory, *[WORD(place) for place in places]]
         )
-        if part.may_fail:
-            self.outer.fail_if(self.outer.builder.icmp_signed("!=", status, STATUS(0)))
+        self.outer.go_on_if(status, part.inner)
 
     def make_part(
         self,
@@ -211,8 +210,8 @@ class LongFunction:
             made.append(thing if is_new else None)
             if is_new:
                 keep(builder, address, thing)
-        builder.ret(STATUS(0))
-        return _Part(function, tuple(made), inner.may_fail)
+        inner.finish_part()
+        return _Part(function, tuple(made), inner)
 
 
 def in_register(builder: Any, outside: Variable, held: list[tuple[Any, Any]]) -> Variable:

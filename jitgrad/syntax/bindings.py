@@ -249,7 +249,9 @@ class Binding:
 
     def handed_on(self, end: Any, form: Form) -> Tensor:
         """Return a leaf at the end of an iteration as a Tensor of the body."""
-        if is_array(end) and end._view is not None and self.trace.changed():
+        shown = self.trace.shown_by(end) if is_array(end) else []
+        is_part = is_array(end) and end._view is not None and self.trace.changed()
+        if is_part or any(self.trace.is_changed(base) for base in shown):
             raise CannotRepeatError("a variable shows a part of a Tensor that changes")
         return inside(self.trace, end, form.spec)
 
@@ -420,8 +422,15 @@ class Binding:
         if not fresh or not self.is_entered:
             # The Tensor may be one from outside; of Python's numbers none can be written to.
             trace: Any = active_trace()
-            trace.freeze(result, code_of(self.loop.body))
+            trace.freeze(result, code_of(self.loop.body), self.shown_by(carry, end))
         return result
+
+    def shown_by(self, carry: Carry, end: Any) -> list[Tensor]:
+        """Return the Tensors from outside whose memory a result may have."""
+        if carry.places[0] in self.swaps:
+            return []  # these are given their contents
+        shown = self.trace.outside(end)
+        return shown if self.is_entered else shown + self.trace.outside(carry.init)
 
     def put_into_either(self, made: dict[Place, Any]) -> None:
         """Do the same where only a run knows which of two variables has which of two Tensors."""
@@ -431,8 +440,10 @@ class Binding:
             if is_array(target):
                 content: Any = where(made[_ODD], made[other], made[place])
                 overwrite(self.operation, target, content, self.since)
-            # It is one of the two Tensors, and may not be changed without it.
-            trace.freeze(made[place], code_of(self.loop.body))
+        for place in self.swaps:
+            # It is one of the Tensors, and neither may be changed without the other.
+            shown = [t for t in map(self.initial, self.swaps) if is_array(t)]
+            trace.freeze(made[place], code_of(self.loop.body), shown)
 
     def put_into_swapped(self, made: dict[Place, Any]) -> None:
         """Give Tensors that variables exchange in each iteration their contents."""

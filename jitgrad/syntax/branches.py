@@ -98,7 +98,8 @@ class _Merge:
         self.entry = entry
         # For each result of the operation, what each side gives, and what it is to Python.
         self.outputs: list[tuple[list[Tensor], type]] = []
-        self.frozen: set[int] = set()
+        # Of results that may be Tensors from outside, or parts of such, these.
+        self.frozen: dict[int, list[Tensor]] = {}
         self.draws = take_out_draws([side.trace for side in sides])
 
     def merged(self, after: Sequence[str]) -> Any:
@@ -166,10 +167,9 @@ class _Merge:
                 raise CannotRepeatError(f"`{name or 'a value'}` is one object or another")
         spec, kind = _common(name or "a value", a, b)
         number = self.add([a, b], kind, spec)
-        if any(
-            is_array(x) and not side.made(x) for side, x in zip(self.sides, (a, b), strict=True)
-        ):
-            self.frozen.add(number)
+        for side, x in zip(self.sides, (a, b), strict=True):
+            if is_array(x) and not side.made(x):
+                self.frozen.setdefault(number, []).extend(side.trace.outside(x))
         return lambda made: made[number]
 
     def add(self, leaves: Sequence[Any], kind: type, spec: Spec) -> int:
@@ -211,7 +211,7 @@ class _Merge:
             value = stand_in(value, kind)
         if number in self.frozen:
             trace: Any = active_trace()
-            trace.freeze(value)
+            trace.freeze(value, shown=self.frozen[number])
         return value
 
 

@@ -41,6 +41,7 @@ class UserCodeRecorder(Recorder):
         # Bodies of loops that are left to Python.
         self.barred: set[CodeType] = set()
         self._frozen: list[tuple[Tensor, Any, Any]] = []
+        self._shown: list[tuple[Tensor, list[tuple[Tensor, Any]], Any]] = []
 
     def evaluate(
         self, primitive: Primitive, raws: tuple[Any, ...], params: dict[str, Any]
@@ -60,9 +61,13 @@ class UserCodeRecorder(Recorder):
         adjoint = self._going_back is not None
         return self.builder.emit(primitive, operands, params, location, adjoint)
 
-    def freeze(self, tensor: Tensor, construct: Any = None) -> None:
-        """Note that it depends on values whose memory `tensor` has: nobody may write to it."""
+    def freeze(self, tensor: Tensor, construct: Any = None, shown: Sequence[Tensor] = ()) -> None:
+        """Note that it depends on values whose memory `tensor` has: nobody may write to it.
+
+        Nor, as long as the trace goes on, to Tensors whose memory it may be.
+        """
         self._frozen.append((tensor, tensor._raw, construct))
+        self._shown.append((tensor, [(base, base._raw) for base in shown], construct))
 
     def is_frozen(self, tensor: Tensor) -> bool:
         """Return whether a Tensor is one that nobody may write to."""
@@ -70,7 +75,14 @@ class UserCodeRecorder(Recorder):
 
     def written_to(self) -> list[Any]:
         """Return the constructs that frozen Tensors came from which were changed in place."""
-        return [construct for tensor, raw, construct in self._frozen if tensor._raw is not raw]
+        written = [construct for tensor, raw, construct in self._frozen if tensor._raw is not raw]
+        for _, shown, construct in self._shown:
+            written += [construct for base, raw in shown if base._raw is not raw]
+        return written
+
+    def shown_by(self, tensor: Tensor) -> list[Tensor]:
+        """Return the Tensors whose memory a frozen one may have."""
+        return [base for frozen, shown, _ in self._shown if frozen is tensor for base, _ in shown]
 
     def recorded(self, node: TapeNode) -> None:
         """Remember the user's line of an operation, for the comments of its derivative."""
