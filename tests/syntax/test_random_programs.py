@@ -99,7 +99,7 @@ def test_random_programs_compute_what_python_computes(random: Random) -> None:
 def _check_gradient(program: Any, text: str) -> None:
     slopes = [_slope(program, step) for step in (1e-5, 2e-6)]
     if not np.allclose(*slopes, rtol=1e-3, atol=1e-5) or np.abs(slopes).max() > 1e9:
-        return  # it jumps here, or is the sine of a number of which no digit behind the point is known
+        return  # it jumps here, or is the sine of a number without digits behind the point
     plain = _gradient(program)
 
     def loss(x: Any, y: Any) -> Any:
