@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from jitgrad.core.extents import has_extents
 from jitgrad.core.primitive import Fill, Template
@@ -10,7 +14,58 @@ from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, GraphBuilder, Node, Operand, Value
 from jitgrad.ir.walk import producers
 from jitgrad.ops.arithmetic import add
-from jitgrad.transforms.simplify import simplify
+from jitgrad.transforms.simplify import simplify, swaps_axes
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """An input of an operation that is left until after the loop.
+
+    Parameters
+    ----------
+    number : int
+        Of the factor among what the graph returns for such operations, or of the carry.
+    is_carry : bool
+        Whether it is a carry, whose states are there anyway.
+    is_swapped : bool
+        Whether the operation takes the transpose.
+    """
+
+    number: int
+    is_carry: bool
+    is_swapped: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Later:
+    """An operation that is left until after the loop, and then runs on the stacks of its inputs.
+
+    Parameters
+    ----------
+    node : Node
+        The operation.
+    factors : tuple of Factor
+        Its inputs.
+    """
+
+    node: Node
+    factors: tuple[Factor, ...]
+
+    def total(self, stacks: Sequence[Any], carries: Sequence[Any]) -> Any:
+        """Return the sum over all iterations.
+
+        Parameters
+        ----------
+        stacks, carries : sequence of array
+            What was kept of all iterations.
+        """
+        assert self.node.primitive.summed is not None
+        found = [(carries if f.is_carry else stacks)[f.number] for f in self.factors]
+        found = [
+            np.swapaxes(stack, 1, 2) if factor.is_swapped else stack
+            for stack, factor in zip(found, self.factors, strict=True)
+        ]
+        return self.node.primitive.summed.function(*found, **self.node.params)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,20 +78,23 @@ class Sum:
         Shape and dtype of the output.
     running : bool
         Whether there is a sum that goes from iteration to iteration.
-    later : tuple of Node
-        Operations left until after the loop, which then run on the stacks of their inputs.
+    later : tuple of Later
+        Operations left until after the loop.
     """
 
     spec: Spec
     running: bool
-    later: tuple[Node, ...]
+    later: tuple[Later, ...]
 
 
-def sum_over_iterations(graph: Graph, count: int) -> tuple[Graph, tuple[Sum, ...]]:
+def sum_over_iterations(
+    graph: Graph, count: int, carries: Sequence[Value] = ()
+) -> tuple[Graph, tuple[Sum, ...]]:
     """Let the last `count` outputs be summed over the runs of `graph`.
 
     What comes of a product of matrices, or is added to a few elements of a large array, is not
-    computed in each run; the graph returns the factors instead.
+    computed in each run; the graph returns the factors instead, once each, unless they are among
+    the `carries`, or transposes of what it returns.
 
     Examples
     --------
@@ -57,7 +115,19 @@ def sum_over_iterations(graph: Graph, count: int) -> tuple[Graph, tuple[Sum, ...
     builder = GraphBuilder(list(graph.nodes))
     inputs: list[Value] = []
     new: list[Operand] = []
-    factors: list[Operand] = []
+    factors: dict[Operand, int] = {}
+    number_of = {carry: number for number, carry in enumerate(carries)}
+
+    def factor(operand: Operand) -> Factor:
+        maker = makers.get(operand) if isinstance(operand, Value) else None
+        is_swapped = maker is not None and swaps_axes(maker)
+        if is_swapped:
+            assert maker is not None
+            operand = maker.inputs[0]
+        if isinstance(operand, Value) and operand in number_of:
+            return Factor(number_of[operand], True, is_swapped)
+        return Factor(factors.setdefault(operand, len(factors)), False, is_swapped)
+
     sums: list[Sum] = []
     kept = len(graph.outputs) - count
     for output in graph.outputs[kept:]:
@@ -68,8 +138,8 @@ def sum_over_iterations(graph: Graph, count: int) -> tuple[Graph, tuple[Sum, ...
             for term in now:
                 (total,) = builder.emit(add, (total, term), {}, adjoint=True)
             new.append(total)
-        factors += [operand for node in later for operand in node.inputs]
-        sums.append(Sum(output.spec, bool(now), tuple(later)))
+        left = [Later(node, tuple([factor(operand) for operand in node.inputs])) for node in later]
+        sums.append(Sum(output.spec, bool(now), tuple(left)))
     outputs = (*graph.outputs[:kept], *new, *factors)
     changed = Graph((*graph.inputs, *inputs), tuple(builder.nodes), outputs)
     return simplify(changed), tuple(sums)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitgrad.core.bind import tracing
+from jitgrad.core.extents import has_extents
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Node, Operand, Value
 from jitgrad.ir.walk import active_values, values_of
@@ -14,6 +15,7 @@ from jitgrad.tensor.modes import no_grad
 from jitgrad.tensor.tensor import Tensor, make_tensor
 from jitgrad.trace.recorder import Recorder
 from jitgrad.transforms.adjoint import Joint, adjoint
+from jitgrad.transforms.residuals import split
 from jitgrad.transforms.simplify import simplify
 
 
@@ -36,15 +38,51 @@ def backward_graph(graph: Graph, wrt: Sequence[int], outputs: Sequence[int]) -> 
         Numbers of the outputs that have cotangents.
     """
     joint = _adjoint(graph, wrt, outputs)
-    recorder = Recorder(list(joint.nodes))
+    return _gradients_of(joint, graph.inputs, joint.nodes, wrt)
+
+
+def there_and_back(
+    graph: Graph, wrt: Sequence[int], outputs: Sequence[int]
+) -> tuple[Graph, Graph, int]:
+    """Return a body that keeps what its way back needs besides its inputs, and that way back.
+
+    Parameters
+    ----------
+    graph, wrt, outputs
+        As of `backward_graph`.
+
+    Returns
+    -------
+    Graph
+        From the inputs to the outputs, and what is kept.
+    Graph
+        From the inputs, what is kept, and cotangents, to cotangents.
+    int
+        How many values are kept.
+    """
+    joint = _adjoint(graph, wrt, outputs)
+    parts = split(joint, is_repeated=True)
+    kept = parts.kept
+    if any(has_extents(value.shape) for value in kept):
+        # Two iterations may keep arrays that differ in size.
+        return graph, backward_graph(graph, wrt, outputs), 0
+    back = _gradients_of(joint, (*graph.inputs, *kept), parts.backward.nodes, wrt)
+    return simplify(parts.forward), back, len(kept)
+
+
+def _gradients_of(
+    joint: Joint, inputs: tuple[Value, ...], nodes: Sequence[Node], wrt: Sequence[int]
+) -> Graph:
+    """Return the graph that computes cotangents of inputs, zeros where there are none."""
+    recorder = Recorder(list(nodes))
     recorder.adjoint = True
     found: list[Operand] = []
     with tracing(recorder), no_grad():
         for k, gradient in zip(wrt, joint.gradients, strict=True):
-            spec = Spec(graph.inputs[k].shape, graph.inputs[k].dtype)
+            spec = Spec(inputs[k].shape, inputs[k].dtype)
             found.append(Tensor.zeros_of(spec)._raw if gradient is None else gradient)
-    nodes = tuple(recorder.builder.nodes)
-    return simplify(Graph((*graph.inputs, *joint.cotangents), nodes, tuple(found)))
+    made = tuple(recorder.builder.nodes)
+    return simplify(Graph((*inputs, *joint.cotangents), made, tuple(found)))
 
 
 def tangent_graph(graph: Graph, wrt: Sequence[int], outputs: Sequence[int]) -> Graph:

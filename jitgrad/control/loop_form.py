@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from jitgrad.control.deferred import Sum, sum_over_iterations
-from jitgrad.control.derive import active_outputs, backward_graph
+from jitgrad.control.derive import active_outputs, backward_graph, there_and_back
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Literal, Node, Operand, Value
@@ -111,17 +111,52 @@ def active_parts(loop: Loop, wanted: tuple[int, ...]) -> Active:
         carries = tuple(more)
 
 
-@functools.lru_cache(maxsize=1024)
-def step_back(loop: Loop, wanted: tuple[int, ...]) -> tuple[SubGraph, tuple[Sum, ...]]:
-    """Return the graph of one step back, and how constants' cotangents are summed.
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """One iteration of a loop, and its way back.
 
-    From index, carries, slices, constants, cotangents of carries and stacked outputs, and running
-    sums, to cotangents of carries and slices, new sums, and what is left until after the loop.
+    Parameters
+    ----------
+    forward : SubGraph
+        The body; its last outputs are what is kept for the way back.
+    back : SubGraph
+        From index, carries, slices, constants, what was kept, cotangents of carries and stacked
+        outputs, and running sums, to cotangents of carries and slices, new sums, and what is left
+        until after the loop.
+    sums : tuple of Sum
+        How constants' cotangents are summed.
+    kept : tuple of Spec
+        What is kept of each iteration.
+    left : tuple of Spec
+        What is left of each iteration.
     """
+
+    forward: SubGraph
+    back: SubGraph
+    sums: tuple[Sum, ...]
+    kept: tuple[Spec, ...]
+    left: tuple[Spec, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def steps(loop: Loop, wanted: tuple[int, ...]) -> Steps:
+    """Return an iteration and its way back, for gradients by the operands numbered `wanted`."""
     active = active_parts(loop, wanted)
-    back = backward_graph(loop.body.graph, active.inputs(loop), active.outputs(loop))
-    graph, sums = sum_over_iterations(back, len(active.constants))
-    return SubGraph(graph, f"adjoint of {loop.body.name}"), sums
+    body, wrt, outputs = loop.body.graph, active.inputs(loop), active.outputs(loop)
+    if loop.condition is None:
+        forward, back, count = there_and_back(body, wrt, outputs)
+    else:
+        forward, back, count = body, backward_graph(body, wrt, outputs), 0
+    carries = back.inputs[1 : 1 + loop.carried]
+    graph, sums = sum_over_iterations(back, len(active.constants), carries)
+    moved = len(active.carries) + len(active.slices) + sum(total.running for total in sums)
+    return Steps(
+        loop.body if not count else SubGraph(forward, loop.body.name),
+        SubGraph(graph, f"adjoint of {loop.body.name}"),
+        sums,
+        tuple([value.spec for value in forward.outputs[len(body.outputs) :]]),
+        tuple([value.spec for value in graph.outputs[moved:]]),
+    )
 
 
 def differentiable(loop: Loop) -> list[int]:

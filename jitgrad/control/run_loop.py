@@ -16,8 +16,10 @@ from jitgrad.control.loop_form import (
     active_parts,
     body_then_condition,
     differentiable,
-    step_back,
+    steps,
 )
+from jitgrad.core.dtypes import is_floating
+from jitgrad.core.spec import Spec
 
 Array = np.ndarray[Any, Any]
 # How many states there is room for at first where nobody knows how many there will be.
@@ -26,7 +28,7 @@ _FIRST_STATES = 64
 
 @dataclass(slots=True, eq=False)
 class States:
-    """What the way back starts from: index and carries before each iteration.
+    """What the way back starts from: index and carries before each iteration, and what it kept.
 
     Parameters
     ----------
@@ -34,24 +36,28 @@ class States:
         The indices in the order of the iterations: an array, or a list of arrays.
     carries : list of sequence
         For each carry the same; arrays have the iterations as first axis.
+    kept : list of sequence
+        What the body kept, in the same order.
+    wanted : tuple of int
+        Numbers of the operands whose cotangents are what it was kept for.
     """
 
     indices: Any
     carries: list[Any]
+    kept: list[Any]
+    wanted: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def at(self, number: int) -> list[Array]:
-        """Return index and carries before one iteration."""
-        both = (self.indices, *self.carries)
-        return [s[number, ...] if isinstance(s, np.ndarray) else s[number] for s in both]
-
-    def stacks(self) -> list[Array]:
-        """Return indices and carries as arrays."""
-        return [
-            s if isinstance(s, np.ndarray) else np.stack(s) for s in (self.indices, *self.carries)
+    def as_arrays(self) -> States:
+        """Return the same as arrays."""
+        indices, *others = [
+            s if isinstance(s, np.ndarray) else np.stack(s)
+            for s in (self.indices, *self.carries, *self.kept)
         ]
+        count = len(self.carries)
+        return States(indices, others[:count], others[count:], self.wanted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,18 +94,21 @@ def run_forward(
     found = None if engine is None else engine.forward(loop, operands, keep)
     if found is not None:
         return found[0], Kept(found[1], keep) if keep else None
-    return _run_bodies(loop, operands, bool(keep))
+    inputs = loop.body.graph.inputs
+    return _run_bodies(
+        loop, operands, tuple([k for k in keep if is_floating(inputs[1 + k - INDEX].dtype)])
+    )
 
 
 def _run_bodies(
-    loop: Loop, operands: Sequence[Any], keep: bool
+    loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
 ) -> tuple[list[Array], States | None]:
     """Run a loop iteration by iteration."""
     if loop.condition is not None:
         repeat = repeater_of(body_then_condition(loop))
         run = _run_in_python if repeat is None else _While(repeat)
     else:
-        repeat = repeater_of(loop.body)
+        repeat = repeater_of(steps(loop, keep).forward if keep else loop.body)
         run = _run_in_python if repeat is None else _Counted(repeat)
     return run(loop, operands, keep)
 
@@ -115,12 +124,13 @@ class _Counted:
     repeat: Repeater
 
     def __call__(
-        self, loop: Loop, operands: Sequence[Any], keep: bool
+        self, loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
     ) -> tuple[list[Array], States | None]:
         count, first = _count(operands), int(operands[0])
         carries, sliced, constants = map(usual_arrays, loop.split(operands))
         indices = np.arange(first, first + count)
         stacks = [np.empty(spec.shape, spec.dtype) for spec in loop.outputs[loop.carried :]]
+        kept = _stacks(steps(loop, keep).kept, count) if keep else []
         if loop.reverse:
             indices = indices[::-1].copy()
         held = [_room(carry, count + 1 if keep else 2) for carry in carries]
@@ -130,13 +140,14 @@ class _Counted:
         number = len(sliced)
         places = [
             Place.along(indices), *before, *along[:number], *_fixed(constants), *after,
-            *along[number:],
+            *along[number:], *map(Place.along, kept),
         ]  # fmt: skip
         if count:
             self.repeat(places, count, None)
         last = count if keep else count & 1
         results = [h[last, ...].copy() for h in held]
-        return [*results, *stacks], States(indices, [h[:count] for h in held]) if keep else None
+        states = States(indices, [h[:count] for h in held], kept, keep) if keep else None
+        return [*results, *stacks], states
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +157,7 @@ class _While:
     repeat: Repeater
 
     def __call__(
-        self, loop: Loop, operands: Sequence[Any], keep: bool
+        self, loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
     ) -> tuple[list[Array], States | None]:
         assert loop.condition is not None
         carries, _, constants = map(usual_arrays, loop.split(operands))
@@ -170,7 +181,12 @@ class _While:
         last = count if keep else count & 1
         results = [h[last, ...].copy() for h in held]
         indices = np.zeros(count, np.int64)
-        return results, States(indices, [h[:count] for h in held]) if keep else None
+        return results, States(indices, [h[:count] for h in held], [], keep) if keep else None
+
+
+def _stacks(specs: Sequence[Spec], count: int) -> list[Array]:
+    """Return memory for what each of so many iterations keeps."""
+    return [np.empty((count, *spec.shape), spec.dtype) for spec in specs]
 
 
 def _room(array: Array, length: int, known: int | None = None) -> Array:
@@ -190,13 +206,14 @@ def _fixed(constants: Sequence[Any]) -> list[Place]:
 
 
 def _run_in_python(
-    loop: Loop, operands: Sequence[Any], keep: bool
+    loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
 ) -> tuple[list[Array], States | None]:
     carries, sliced, constants = map(usual_arrays, loop.split(operands))
-    step = runner_of(loop.body)
+    kept = steps(loop, keep).kept if keep else ()
+    step = runner_of(steps(loop, keep).forward if keep else loop.body)
     holds = None if loop.condition is None else runner_of(loop.condition)
     stacks = [np.empty(spec.shape, spec.dtype) for spec in loop.outputs[loop.carried :]]
-    states = States([], [[] for _ in carries]) if keep else None
+    states = States([], [[] for _ in carries], [[] for _ in kept], keep) if keep else None
     first = int(operands[0])
     given: list[Any] = [*carries, *constants]
     number = 0
@@ -214,8 +231,11 @@ def _run_in_python(
         given = [index, *carries, *slices, *constants]
         results = step(*given)
         carries = list(results[: loop.carried])
-        for stack, item in zip(stacks, results[loop.carried :], strict=True):
+        for stack, item in zip(stacks, results[loop.carried :], strict=False):
             stack[position] = item
+        if states is not None:
+            for held, item in zip(states.kept, results[loop.carried + len(stacks) :], strict=True):
+                held.append(item)
         number += 1
     return [*own_copies(carries, given), *stacks], states
 
@@ -271,18 +291,14 @@ def run_back(
         assert engine is not None
         gradients = engine.backward(loop, operands, given, states.record)
         return [gradients[k] for k in wanted]
-    active = active_parts(loop, wanted)
+    step = steps(loop, states.wanted)
+    active, sums = active_parts(loop, states.wanted), step.sums
     cts = dict(zip(differentiable(loop), usual_arrays(given), strict=True))
     _, sliced, constants = map(usual_arrays, loop.split(operands))
-    body, sums = step_back(loop, wanted)
+    states = states.as_arrays() if len(states) else states
     # Each step puts into these what belongs to its slices, and what is summed later.
     slices_out = [np.zeros(sliced[k].shape, sliced[k].dtype) for k in active.slices]
-    later = [
-        np.empty((len(states), *spec.shape), spec.dtype)
-        for total in sums
-        for node in total.later
-        for spec in node.specs
-    ]
+    later = _stacks(step.left, len(states))
     cts_stacked = [cts[loop.carried + k] for k in active.stacked]
     back = _Back(loop, states, sliced, constants, cts_stacked, slices_out, later)
     moving = [cts[k] for k in active.carries]
@@ -290,17 +306,19 @@ def run_back(
     shapes = [np.shape(constants[k]) for k in active.constants]
     zeros = [np.zeros(n, s.spec.dtype) for n, s in zip(shapes, sums, strict=True)]
     moving += [zero for zero, s in zip(zeros, sums, strict=True) if s.running]
-    repeat = repeater_of(body) if len(states) else None
+    repeat = repeater_of(step.back) if len(states) else None
     if repeat is not None:
         moved = back.in_machine_code(repeat, moving, len(active.carries))
     else:
-        moved = back.in_python(runner_of(body), moving, len(active.carries))
+        moved = back.in_python(runner_of(step.back), moving, len(active.carries))
     first = INDEX + loop.carried
     found: dict[int, Array] = {}
     found.update(zip([INDEX + k for k in active.carries], moved, strict=False))
     found.update(zip([first + k for k in active.slices], slices_out, strict=True))
     constants_from = first + loop.sliced
-    totals = _totals(sums, zeros, moved[len(active.carries) :], later)
+    totals = zeros
+    if len(states):
+        totals = _totals(sums, zeros, moved[len(active.carries) :], later, states.carries)
     found.update(zip([constants_from + k for k in active.constants], totals, strict=True))
     return [found[k] for k in wanted]
 
@@ -310,16 +328,14 @@ def _totals(
     zeros: Sequence[Array],
     running: Sequence[Array],
     later: Sequence[Array],
+    carries: Sequence[Array],
 ) -> list[Array]:
     """Return the sums over all iterations: what was added up, and what was left."""
-    added, stacks = iter(running), iter(later)
+    added = iter(running)
     totals: list[Array] = []
     for each, zero in zip(sums, zeros, strict=True):
         parts = [next(added)] if each.running else []
-        for node in each.later:
-            assert node.primitive.summed is not None
-            factors = [next(stacks) for _ in node.inputs]
-            parts.append(node.primitive.summed.function(*factors, **node.params))
+        parts += [left.total(later, carries) for left in each.later]
         total = parts[0] if parts else zero
         for part in parts[1:]:
             total = total + part
@@ -364,9 +380,9 @@ class _Back:
             slices = [array[position, ...] for array in self.sliced]
             stacked = [stack[position, ...] for stack in self.stacked]
             carries, sums = moving[:carried], moving[carried:]
-            given = [
-                *self.states.at(number), *slices, *self.constants, *carries, *stacked, *sums,
-            ]  # fmt: skip
+            states = [s[number, ...] for s in (self.states.indices, *self.states.carries)]
+            kept = [stack[number, ...] for stack in self.states.kept]
+            given = [*states, *slices, *self.constants, *kept, *carries, *stacked, *sums]
             results = step(*given)
             for array, item in zip(self.slices_out, results[carried:parts], strict=True):
                 array[position] = item
@@ -384,16 +400,18 @@ class _Back:
         now = [Place.in_turns(h, 0) for h in held]
         then = [Place.in_turns(h, 1) for h in held]
         places = [
-            *(Place.along(stack, reverse=True) for stack in self.states.stacks()),
+            Place.along(self.states.indices, reverse=True),
+            *(Place.along(stack, reverse=True) for stack in self.states.carries),
             *(Place.along(array, backwards) for array in self.sliced),
             *_fixed(self.constants),
+            *(Place.along(stack, reverse=True) for stack in self.states.kept),
             *now[:carried],
             *(Place.along(stack, backwards) for stack in self.stacked),
             *now[carried:],
             *then[:carried],
             *(Place.along(array, backwards) for array in self.slices_out),
             *then[carried:],
-            *map(Place.along, self.later),
+            *(Place.along(stack, reverse=True) for stack in self.later),
         ]
         repeat(places, count, None)
         return [h[count & 1, ...].copy() for h in held]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jitgrad.core.primitive import Alias, Call, Fill, IndexMap, Template
+from jitgrad.core.primitive import Alias, Call, Contraction, Fill, IndexMap, Template
 from jitgrad.ir.graph import Graph, Node, Value
 from jitgrad.ir.walk import depends_on, needed_nodes, values_of
 from jitgrad.transforms.adjoint import Joint
@@ -43,12 +44,14 @@ class Split:
         return sum(v.spec.size * v.dtype.itemsize for v in self.kept if v not in outputs)
 
 
-def split(joint: Joint) -> Split:
+def split(joint: Joint, is_repeated: bool = False) -> Split:
     """Cut the joint graph in two.
 
     The adjoint computes views, fills and short chains of cheap elementwise operations again, where
     that does not mean to keep more; results of reductions, contractions, transcendental functions
-    and everything else it needs are kept.
+    and everything else it needs are kept. Of what `is_repeated`, the body of a loop, all
+    elementwise operations are computed again, and sums of products of matrices are kept rather
+    than the products.
 
     Examples
     --------
@@ -61,7 +64,8 @@ def split(joint: Joint) -> Split:
     wanted = needed_nodes([n for n in joint.nodes if not n.primitive.impure], gradients)
     adjoint_nodes = [n for n in wanted if any(v in after for v in n.outputs)]
     makers = {v: n for n in joint.nodes for v in n.outputs if v not in after}
-    choice = _Choice(makers, set(values_of(primal.outputs)))
+    choose = _RepeatedChoice if is_repeated else _Choice
+    choice = choose(makers, set(values_of(primal.outputs)))
     for node in adjoint_nodes:
         for value in node.value_inputs():
             if value not in after:
@@ -154,3 +158,48 @@ def _cost_again(node: Node) -> int | None:
     if isinstance(lowering, (Template, Call)):
         return lowering.cost if lowering.cost is not None and lowering.cost <= _CHEAP else None
     return 0 if isinstance(lowering, (IndexMap, Alias, Fill)) else None
+
+
+class _RepeatedChoice(_Choice):
+    """Decides for what is kept of each iteration of a loop."""
+
+    def __init__(self, makers: dict[Value, Node], outputs: set[Value]) -> None:
+        super().__init__(makers, set())
+        self.sums = dict(self._sums())
+
+    def _sums(self) -> Iterator[tuple[Value, Value]]:
+        """Yield for each product of matrices the last of the sums that it alone goes into."""
+        readers: dict[Value, list[Node]] = {}
+        for node in dict.fromkeys(self.makers.values()):
+            for operand in node.value_inputs():
+                readers.setdefault(operand, []).append(node)
+        for value, node in self.makers.items():
+            if isinstance(node.primitive.lowering, Contraction):
+                last = value
+                while len(found := readers.get(last, [])) == 1 and _adds_to(found[0], last):
+                    (last,) = found[0].outputs
+                yield value, last
+
+    def provide(self, value: Value) -> None:
+        """Make `value` available to the adjoint."""
+        if value in self.saved or value in self.again:
+            return
+        if self.is_there(value) or value in self.sums.values() or self.is_costly(value):
+            self.saved[value] = None
+            return
+        self.again.add(value)
+        for operand in self.makers[value].value_inputs():
+            self.provide(operand)
+
+    def is_costly(self, value: Value) -> bool:
+        """Return whether computing the value again takes more than elementwise operations."""
+        lowering = self.makers[value].primitive.lowering
+        return not isinstance(lowering, (Template, IndexMap, Alias, Fill))
+
+
+def _adds_to(node: Node, value: Value) -> bool:
+    """Return whether a node adds something to a value."""
+    lowering = node.primitive.lowering
+    out = node.outputs[0].spec
+    is_sum = isinstance(lowering, Template) and lowering.adds
+    return is_sum and (out.shape, out.dtype) == (value.shape, value.dtype)

@@ -280,13 +280,18 @@ def _swaps_matrix(node: Node, product: Node) -> bool:
     """Return whether `node` transposes what `product` makes, a product of two matrices."""
     if not isinstance(product.primitive.lowering, Contraction):
         return False
-    if any(operand.spec.ndim != 2 for operand in product.inputs):
-        return False
+    return all(operand.spec.ndim == 2 for operand in product.inputs) and swaps_axes(node)
+
+
+def swaps_axes(node: Node) -> bool:
+    """Return whether a node transposes a matrix."""
     lowering = node.primitive.lowering
-    if not isinstance(lowering, IndexMap) or node.outputs[0].ndim != 2:
+    if not isinstance(lowering, IndexMap) or len(node.inputs) != 1:
+        return False
+    spec = node.inputs[0].spec
+    if node.outputs[0].ndim != 2 or spec.ndim != 2:
         return False
     rows, columns = Affine.index(0), Affine.index(1)
-    spec = node.inputs[0].spec
     return lowering.function((rows, columns), spec, **node.params) == (columns, rows)
 
 

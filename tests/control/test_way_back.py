@@ -31,7 +31,7 @@ def test_a_product_waits_until_after_the_loop() -> None:
     graph, (total,) = sum_over_iterations(Graph((a, b, c), tuple(builder.nodes), (output,)), 1)
     verify(graph)
     assert total.running
-    assert [node.primitive.name for node in total.later] == ["matmul"]
+    assert [later.node.primitive.name for later in total.later] == ["matmul"]
     assert [node.primitive.name for node in graph.nodes] == ["mul", "add"]
     assert graph.outputs[1:] == (a, b)
 
