@@ -24,15 +24,15 @@ class Factor:
     Parameters
     ----------
     number : int
-        Of the factor among what the graph returns for such operations, or of the carry.
-    is_carry : bool
-        Whether it is a carry, whose states are there anyway.
+        Of the factor among what the graph returns for such operations, or among what is held.
+    is_held : bool
+        Whether it is something that is held of each iteration anyway.
     is_swapped : bool
         Whether the operation takes the transpose.
     """
 
     number: int
-    is_carry: bool
+    is_held: bool
     is_swapped: bool
 
 
@@ -51,16 +51,16 @@ class Later:
     node: Node
     factors: tuple[Factor, ...]
 
-    def total(self, stacks: Sequence[Any], carries: Sequence[Any]) -> Any:
+    def total(self, stacks: Sequence[Any], held: Sequence[Any]) -> Any:
         """Return the sum over all iterations.
 
         Parameters
         ----------
-        stacks, carries : sequence of array
-            What was kept of all iterations.
+        stacks, held : sequence of array
+            What was left, and what is held, of all iterations.
         """
         assert self.node.primitive.summed is not None
-        found = [(carries if f.is_carry else stacks)[f.number] for f in self.factors]
+        found = [(held if f.is_held else stacks)[f.number] for f in self.factors]
         found = [
             np.swapaxes(stack, 1, 2) if factor.is_swapped else stack
             for stack, factor in zip(found, self.factors, strict=True)
@@ -88,13 +88,13 @@ class Sum:
 
 
 def sum_over_iterations(
-    graph: Graph, count: int, carries: Sequence[Value] = ()
+    graph: Graph, count: int, held: Sequence[Value] = ()
 ) -> tuple[Graph, tuple[Sum, ...]]:
     """Let the last `count` outputs be summed over the runs of `graph`.
 
     What comes of a product of matrices, or is added to a few elements of a large array, is not
-    computed in each run; the graph returns the factors instead, once each, unless they are among
-    the `carries`, or transposes of what it returns.
+    computed in each run; the graph returns the factors instead, once each, unless they, or what
+    they are transposes of, are inputs that are `held` of each run.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def sum_over_iterations(
     inputs: list[Value] = []
     new: list[Operand] = []
     factors: dict[Operand, int] = {}
-    number_of = {carry: number for number, carry in enumerate(carries)}
+    number_of = {value: number for number, value in enumerate(held)}
 
     def factor(operand: Operand) -> Factor:
         maker = makers.get(operand) if isinstance(operand, Value) else None

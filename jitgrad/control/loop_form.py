@@ -147,8 +147,10 @@ def steps(loop: Loop, wanted: tuple[int, ...]) -> Steps:
         forward, back, count = there_and_back(body, wrt, outputs)
     else:
         forward, back, count = body, backward_graph(body, wrt, outputs), 0
-    carries = back.inputs[1 : 1 + loop.carried]
-    graph, sums = sum_over_iterations(back, len(active.constants), carries)
+    # What the states hold of each iteration.
+    held = back.inputs[1 : 1 + loop.carried]
+    held += back.inputs[len(body.inputs) : len(body.inputs) + count]
+    graph, sums = sum_over_iterations(back, len(active.constants), held)
     moved = len(active.carries) + len(active.slices) + sum(total.running for total in sums)
     return Steps(
         loop.body if not count else SubGraph(forward, loop.body.name),

@@ -19,6 +19,7 @@ from jitgrad.control.loop_form import (
     steps,
 )
 from jitgrad.core.dtypes import is_floating
+from jitgrad.core.recycling import empty
 from jitgrad.core.spec import Spec
 
 Array = np.ndarray[Any, Any]
@@ -186,13 +187,13 @@ class _While:
 
 def _stacks(specs: Sequence[Spec], count: int) -> list[Array]:
     """Return memory for what each of so many iterations keeps."""
-    return [np.empty((count, *spec.shape), spec.dtype) for spec in specs]
+    return [empty((count, *spec.shape), spec.dtype) for spec in specs]
 
 
 def _room(array: Array, length: int, known: int | None = None) -> Array:
     """Return a stack of this length with `array`, or its first `known` elements, at its head."""
     shape = array.shape if known is None else array.shape[1:]
-    stack = np.empty((length, *shape), array.dtype)
+    stack = empty((length, *shape), array.dtype)
     if known is None:
         stack[0] = array
     else:
@@ -318,7 +319,8 @@ def run_back(
     constants_from = first + loop.sliced
     totals = zeros
     if len(states):
-        totals = _totals(sums, zeros, moved[len(active.carries) :], later, states.carries)
+        held = [*states.carries, *states.kept]
+        totals = _totals(sums, zeros, moved[len(active.carries) :], later, held)
     found.update(zip([constants_from + k for k in active.constants], totals, strict=True))
     return [found[k] for k in wanted]
 
@@ -328,14 +330,14 @@ def _totals(
     zeros: Sequence[Array],
     running: Sequence[Array],
     later: Sequence[Array],
-    carries: Sequence[Array],
+    held: Sequence[Array],
 ) -> list[Array]:
     """Return the sums over all iterations: what was added up, and what was left."""
     added = iter(running)
     totals: list[Array] = []
     for each, zero in zip(sums, zeros, strict=True):
         parts = [next(added)] if each.running else []
-        parts += [left.total(later, carries) for left in each.later]
+        parts += [left.total(later, held) for left in each.later]
         total = parts[0] if parts else zero
         for part in parts[1:]:
             total = total + part

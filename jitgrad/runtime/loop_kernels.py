@@ -9,13 +9,13 @@ import numpy as np
 
 from jitgrad.codegen.generate import module_source
 from jitgrad.core.dtypes import float64, int64
+from jitgrad.core.recycling import is_recycled, recycled
 from jitgrad.loops.emit import emit
 from jitgrad.loops.heights import heights
 from jitgrad.loops.program import Array as Memory
 from jitgrad.loops.program import Program
 from jitgrad.runtime.build import ArgumentType, build_kernel
 from jitgrad.runtime.failures import raise_failure
-from jitgrad.runtime.recycling import is_recycled, recycled
 
 Array = np.ndarray[Any, Any]
 # Numbers that a stack has room for at first, at most.

@@ -16,6 +16,7 @@ from jitgrad.codegen.nests import ExternalCall
 from jitgrad.codegen.text import KernelText
 from jitgrad.core.dtypes import float64, int64, is_floating
 from jitgrad.core.errors import FallbackWarning
+from jitgrad.core.recycling import is_recycled, recycled
 from jitgrad.intrinsics import blas
 from jitgrad.ir.graph import Graph, Literal, Node, Value
 from jitgrad.ir.interpret import evaluate_primitive, interpret
@@ -32,7 +33,6 @@ from jitgrad.runtime.native import (
     WriteBack,
     native_call,
 )
-from jitgrad.runtime.recycling import is_recycled, recycled
 from jitgrad.runtime.small_loops import small_loops
 from jitgrad.runtime.threads import Workspaces, prepare_blas
 

@@ -110,3 +110,39 @@ def test_an_index_out_of_range_ends_a_loop_of_machine_code() -> None:
     x = jg.tensor(X)
     with pytest.raises(IndexError, match="an index is out of range for axis 0 of size 3"):
         jg.fori_loop(0, 5, lambda i, c: c + x[i], 0.0)
+
+
+def test_an_iteration_keeps_the_sum_of_its_products() -> None:
+    def f(w: Any, u: Any, xs: Any) -> Any:
+        def step(h: Any, x: Any) -> tuple[Any, Any]:
+            h = jg.tanh(x @ w + h @ u)
+            return h, h.sum()
+
+        end, sums = jg.scan(step, xs[0] @ w, xs)
+        return (end * end).sum() + (sums * sums).sum()
+
+    rng = np.random.default_rng(0)
+    w, u = jg.tensor(rng.normal(size=(40, 50)) / 7), jg.tensor(rng.normal(size=(50, 50)) / 7)
+    xs = jg.tensor(rng.normal(size=(6, 30, 40)))
+    kept: list[Any] = []
+    plain = run_loop.run_forward
+
+    def run_forward(*args: Any) -> Any:
+        results, states = plain(*args)
+        kept.append(states)
+        return results, states
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jitgrad.control.loop.run_forward", run_forward)
+        gradients = jg.grad(f, argnums=(0, 1, 2))(w, u, xs)
+    (states,) = [s for s in kept if s is not None]
+    assert [np.shape(stack) for stack in states.as_arrays().kept] == [(6, 30, 50)]
+    for k, (x, gradient) in enumerate(zip((w, u, xs), gradients, strict=True)):
+        direction = rng.normal(size=x.shape)
+        ends = []
+        for sign in (1.0, -1.0):
+            given = [w, u, xs]
+            given[k] = x + sign * 1e-6 * jg.tensor(direction)
+            ends.append(float(f(*given)))
+        slope = (ends[0] - ends[1]) / 2e-6
+        assert_close((gradient.numpy() * direction).sum(), slope, rtol=1e-5, atol=1e-8)

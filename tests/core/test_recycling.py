@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import jitgrad as jg
-from jitgrad.runtime.recycling import LARGE, is_recycled, recycled
+from jitgrad.core.recycling import LARGE, is_recycled, recycled
 
 FLOAT = np.dtype(np.float64)
 SHAPE = (LARGE // 8,)

@@ -6,6 +6,7 @@ it page by page at the first touch.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ Array = np.ndarray[Any, Any]
 LARGE = 1 << 17
 # Of each kind at most so many are kept: one call's result, and that of the call before.
 _KEPT = 2
+# Larger ones are given back to the system, where nobody says that they are needed again.
+_MOST_KEPT = 1 << 26
 
 
 def recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
@@ -67,3 +70,25 @@ def is_recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     # Without the interpreter's lock a count of references says nothing.
     counts_references = getattr(sys, "_is_gil_enabled", lambda: True)()
     return bool(counts_references and math.prod(shape) * dtype.itemsize >= LARGE)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array whose elements are to be overwritten; a large one may have been used before.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    dtype : dtype
+        Of the array.
+    """
+    if not LARGE <= math.prod(shape) * dtype.itemsize <= _MOST_KEPT:
+        return np.empty(shape, dtype)
+    return _maker(shape, dtype)()
+
+
+@functools.lru_cache(maxsize=16)
+def _maker(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
+    if not is_recycled(shape, dtype):
+        return lambda: np.empty(shape, dtype)
+    return recycled(shape, dtype)
