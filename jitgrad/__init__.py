@@ -57,8 +57,9 @@ globals().update(_functions)
 
 from jitgrad import autograd, fft, interop, linalg, nn, optim, special, testing  # noqa: E402 - read tables
 from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
-from jitgrad.api.compile import clear_cache, compile  # noqa: E402
+from jitgrad.api.compile import clear_cache  # noqa: E402
 from jitgrad.api.custom import custom_jvp, custom_vjp  # noqa: E402
+from jitgrad.api.decorator import compile  # noqa: E402
 from jitgrad.api.directional import hvp, jvp, vjp  # noqa: E402
 from jitgrad.api.jacobians import hessian, jacrev  # noqa: E402
 from jitgrad.control import user_function as _user_function  # noqa: E402, F401 - records them

@@ -106,7 +106,9 @@ def _product(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequenc
 
 def _training(loss: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
     both = jitgrad.value_and_grad(loss, argnums=wrt)
-    step = jitgrad.compile(adam.functional_step(both, sqrt))
+    # As one would: the old state's memory is worth something where there is much of it.
+    donated = "state" if any(array.nbytes > 2**16 for array in arrays) else ()
+    step = jitgrad.compile(adam.functional_step(both, sqrt), donate=donated)
     batch, _ = adam.split(arrays)
     _, state = adam.split([jitgrad.tensor(array) for array in arrays])
     return adam.trainer(step, batch, state)

@@ -1,4 +1,4 @@
-"""`compile`: a function that is traced once and then runs as generated kernels."""
+"""What `compile` makes: a function that is traced once and then runs as generated kernels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import numpy as np
 
 from jitgrad.api.explain import Explanation, explain
+from jitgrad.api.titles import frames_of_our_own, title_of
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import ArgumentError, FallbackWarning
-from jitgrad.core.location import user_frame
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
 from jitgrad.ops.generators import generator_state, set_generator_state
@@ -45,12 +45,10 @@ from jitgrad.trace.narrow import widened
 from jitgrad.trace.segments import PathMismatchError, SegmentTree
 from jitgrad.trace.stand_ins import StandIn
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 # What makes a program.
-_MODES = {"immediate": make_program, "background": make_in_background}
+MODES = {"immediate": make_program, "background": make_in_background}
 # How often one place may be traced anew before the function is left to plain Python.
-_RETRACE_LIMIT = 16
+RETRACE_LIMIT = 16
 # How many different values an int argument has before it becomes a run-time input.
 _STATIC_INTS = 3
 # How many kinds of calls have a generated function of their own, the latest first.
@@ -60,16 +58,19 @@ _STRAIGHT_LIMIT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _LeftToPython:
+class LeftToPython:
     """In place of a result: the plain function is to run.
 
     Parameters
     ----------
     error : Exception, optional
         What tracing it, or running it compiled, has raised.
+    has_run : bool
+        Whether it was the run.
     """
 
     error: Exception | None = None
+    has_run: bool = False
 
 
 class CompiledFunction:
@@ -84,11 +85,11 @@ class CompiledFunction:
     def __init__(
         self,
         function: Callable[..., Any],
-        retrace_limit: int = _RETRACE_LIMIT,
+        retrace_limit: int = RETRACE_LIMIT,
         mode: str = "immediate",
     ) -> None:
         self._function = function
-        self._make = _MODES[mode]
+        self._make = MODES[mode]
         self._variants: dict[Key, list[Variant]] = {}
         # For calls without and with keywords, each a list that is replaced and never changed.
         self._straight: list[Straight] = []
@@ -102,7 +103,7 @@ class CompiledFunction:
         self._tracing = threading.RLock()
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
-        self._title = _title_of(function)
+        self._title = title_of(function)
         _compiled.add(self)
 
     def forget(self) -> None:
@@ -126,7 +127,7 @@ class CompiledFunction:
             found = getattr(found, part, None)
         if found is self:
             return name
-        mode = next(mode for mode, make in _MODES.items() if make is self._make)
+        mode = next(mode for mode, make in MODES.items() if make is self._make)
         return CompiledFunction, (self._function, self._retrace_limit, mode)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -137,7 +138,7 @@ class CompiledFunction:
             try:
                 result = straight(given)
             except Exception as error:  # what it is, the plain function tells
-                return self._run_plain(_LeftToPython(error), args, kwargs)
+                return self._run_plain(LeftToPython(error, has_run=True), args, kwargs)
             if result is not MISS:
                 return result
         if active_trace() is not None:
@@ -146,7 +147,7 @@ class CompiledFunction:
         if self._eager_reason:
             return self._function(*args, **kwargs)
         result = self._dispatch(args, kwargs)
-        if type(result) is _LeftToPython:
+        if type(result) is LeftToPython:
             return self._run_plain(result, args, kwargs)
         return result
 
@@ -163,11 +164,11 @@ class CompiledFunction:
                 return result
         with self._tracing:
             found = self._prepare(leaves, tree, bool(kwargs))
-        if isinstance(found, _LeftToPython):
+        if isinstance(found, LeftToPython):
             return found
         return self._run(found[0], leaves, tree, bool(kwargs), found[1])
 
-    def _run_plain(self, why: _LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run_plain(self, why: LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the plain function, after a trace or a compiled run has raised an error.
 
         If it raises one as well, that is what the user is to see, from the user's own lines.
@@ -234,11 +235,11 @@ class CompiledFunction:
                         return left
         except UnfitCallError:
             set_generator_state(random_state)
-            return _LeftToPython()
+            return LeftToPython()
         except Exception as error:  # what it is, the plain function tells
             set_generator_state(random_state)
-            return _LeftToPython(error)
-        return _LeftToPython()
+            return LeftToPython(error, has_run=True)
+        return LeftToPython()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the kernels that are being built in the background are there.
@@ -262,11 +263,11 @@ class CompiledFunction:
         """Return the paths known for these arguments, tracing them if they are new."""
         leaves, tree = flatten((args, kwargs) if kwargs else args)
         leaves = widened(leaves)
-        left = _LeftToPython()
+        left = LeftToPython()
         if not self._eager_reason:
             with self._tracing:
                 found = self._prepare(leaves, tree, bool(kwargs))
-            if not isinstance(found, _LeftToPython):
+            if not isinstance(found, LeftToPython):
                 return found[0].tree
             left = found
         if left.error is not None:
@@ -347,7 +348,7 @@ class CompiledFunction:
 
     def _prepare(
         self, leaves: list[Any], tree: Tree, has_kwargs: bool
-    ) -> tuple[Variant, tuple[Any, ...]] | _LeftToPython:
+    ) -> tuple[Variant, tuple[Any, ...]] | LeftToPython:
         """Return the variant for a call, traced if it is new, and what it reads from outside."""
         self._note_ints(leaves)
         key = call_key(leaves, tree, has_kwargs, self._dynamic)
@@ -397,7 +398,7 @@ class CompiledFunction:
         tree: Tree,
         has_kwargs: bool,
         captured_things: tuple[Any, ...],
-    ) -> _LeftToPython | None:
+    ) -> LeftToPython | None:
         """Trace one call into the variant's tree; None if that went well."""
         if variant.traces >= self._retrace_limit:
             return self._give_up("the values it asks for (a float, an int, a branch) keep changing")
@@ -414,6 +415,7 @@ class CompiledFunction:
             if changed:
                 raise CannotCaptureError(changed)
             variant.tree.add(captured)
+            self._after_trace(variant, leaves, tree, has_kwargs)
             taken = [s.number for s in variant.tree.inputs.values() if s.kind == "captured"]
             variant.environment.guard_contents(taken, captured_things, captured.met_numpy)
             variant.environment.guard_gradients(captured.gradient_reads)
@@ -425,7 +427,7 @@ class CompiledFunction:
             return self._give_up("it computes something else when run again with the same values")
         except Exception as error:  # what it is, the plain function tells
             before.restore()
-            return _LeftToPython(error)
+            return LeftToPython(error)
         except BaseException:
             before.restore()
             raise
@@ -433,6 +435,11 @@ class CompiledFunction:
             # The trace drew the numbers that the run is to draw.
             set_generator_state(random_state)
         return None
+
+    def _after_trace(
+        self, variant: Variant, leaves: list[Any], tree: Tree, has_kwargs: bool
+    ) -> None:
+        """Note what is special about a trace, before anything is made of it."""
 
     def _capture(
         self,
@@ -481,18 +488,18 @@ class CompiledFunction:
             return {}
         return {n: name for name, n in bound.arguments.items() if type(n) is int}
 
-    def _give_up(self, reason: str) -> _LeftToPython:
+    def _give_up(self, reason: str) -> LeftToPython:
         """Leave the function to plain Python from now on, saying why once."""
         if self._eager_reason:
-            return _LeftToPython()
+            return LeftToPython()
         self._eager_reason = reason
         self._straight = self._straight_named = []
         warnings.warn(
             f"compile: {self._title} runs without being compiled: {reason}",
             FallbackWarning,
-            stacklevel=_frames_of_our_own(),
+            stacklevel=frames_of_our_own(),
         )
-        return _LeftToPython()
+        return LeftToPython()
 
 
 def _is_pending(variant: Variant) -> bool:
@@ -513,85 +520,3 @@ def clear_cache(disk: bool = True) -> None:
     for function in list(_compiled):
         function.forget()
     clear_kernels(disk)
-
-
-def _frames_of_our_own() -> int:
-    """Return the ``stacklevel`` that makes a warning point at the user's line."""
-    level, frame = 1, sys._getframe(1)
-    user = user_frame()
-    while frame is not None and frame is not user:
-        level += 1
-        frame = frame.f_back  # type: ignore[assignment]
-    return level
-
-
-def _title_of(function: Callable[..., Any]) -> str:
-    plain = inspect.unwrap(function)
-    code = getattr(plain, "__code__", None) or getattr(
-        getattr(plain, "__func__", None), "__code__", None
-    )
-    name = getattr(plain, "__name__", type(plain).__name__).replace("<lambda>", "lambda")
-    if code is None:
-        return name
-    return f"{name} ({code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno})"
-
-
-@overload
-def compile(function: F) -> F: ...
-@overload
-def compile(
-    function: None = None, *, retrace_limit: int = ..., mode: str = ...
-) -> Callable[[F], F]: ...
-def compile(
-    function: Any = None, *, retrace_limit: int = _RETRACE_LIMIT, mode: str = "immediate"
-) -> Any:
-    """Return `function` as one that is traced at its first call and then runs compiled.
-
-    Parameters
-    ----------
-    function : callable
-        Takes and returns Tensors, arrays, numbers, and nested tuples, lists, dicts, named tuples
-        and dataclasses of them. Any callable: a function, method, lambda, ``functools.partial``.
-    retrace_limit : int
-        How often it may be traced anew for one kind of arguments before it is left to plain
-        Python, with one warning.
-    mode : {"immediate", "background"}
-        Whether the first call waits for the compiler. In the background kernels are built by a
-        thread; until they are there, calls run on the interpreter, which gives the same results
-        but for rounding.
-
-    Returns
-    -------
-    CompiledFunction
-        Gives what the plain function would; what it returns can be differentiated as usual.
-
-    Raises
-    ------
-    ArgumentError
-        If `function` is not callable, or the mode is another one.
-
-    Notes
-    -----
-    Python floats, arrays and Tensors are inputs of the compiled program; ints, strings and the
-    like are part of it. NumPy arrays among the arguments keep NumPy's meaning: what operators and
-    NumPy's functions make of them comes back as arrays, what jitgrad's make of them as Tensors.
-    ``print`` prints when the function is traced. A function that changes something besides arrays
-    (a counter, a list), or that depends on the time or on Python's random numbers, is left to
-    plain Python, with one warning.
-
-    Examples
-    --------
-    >>> import jitgrad
-    >>> @jitgrad.compile
-    ... def loss(w, x):
-    ...     return (w * x).sum()
-    """
-    if mode not in _MODES:
-        raise ArgumentError(f"compile: mode {mode!r} is none of {', '.join(_MODES)}")
-    if function is None:
-        return functools.partial(compile, retrace_limit=retrace_limit, mode=mode)
-    if not callable(function):
-        raise ArgumentError(f"compile: {type(function).__name__} is not callable")
-    if isinstance(function, CompiledFunction):
-        return function
-    return CompiledFunction(function, retrace_limit, mode)

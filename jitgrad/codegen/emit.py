@@ -434,6 +434,9 @@ class KernelEmitter:
             return False
         if self.register_uses.get(out) != 1:
             return False
+        over = self.storage.over.values()
+        if any(read.value in over for read in self.statement_of[out].reads()):
+            return False  # a result may be written there first
         readers = self.schedule.readers[out]
         definition = self.schedule.loops_of[out]
         if readers[0] != definition.around:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jitgrad.codegen.defer import defer
@@ -58,12 +58,14 @@ class ProgramText:
     storage: Storage
 
 
-def generate(graph: Graph, contiguous: Callable[[Value], bool]) -> ProgramText:
-    """Return the generated text of `graph`; see `lower` for `contiguous`."""
+def generate(
+    graph: Graph, contiguous: Callable[[Value], bool], given: Sequence[Value] = ()
+) -> ProgramText:
+    """Return the generated text of `graph`; see `lower` for `contiguous`, `plan` for `given`."""
     lowered = defer(recompute_out_of_step(peel_sums(lower(graph, contiguous))))
     lowered = stacks_first(lowered)
     tree = run_in_strips(schedule(lowered))
-    storage = plan(lowered, tree)
+    storage = plan(lowered, tree, given)
     intrinsics = {record.name for record in all_intrinsics()}
     extra: dict[Value, Node | None] = dict.fromkeys(storage.buffers)
     extra.update((s.out, s.node) for s in lowered.steps if isinstance(s, Statement))

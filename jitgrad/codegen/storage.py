@@ -7,9 +7,10 @@ loop one row is enough. Buffers that are nobody's output share one arena, planne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
+from jitgrad.codegen.in_place import results_in_place
 from jitgrad.codegen.lowered import Lowered
 from jitgrad.codegen.nests import (
     Call,
@@ -139,6 +140,8 @@ class Storage:
         Values that need arrays of their own: used by several parts, or outputs.
     arena_bytes : dict
         Size of the arena of each kernel part, by its number.
+    over : dict
+        Results that are written over inputs, with these inputs.
     """
 
     buffers: dict[Value, Buffer] = field(default_factory=dict)
@@ -146,6 +149,7 @@ class Storage:
     parts: list[Part] = field(default_factory=list)
     shared: set[Value] = field(default_factory=set)
     arena_bytes: dict[int, int] = field(default_factory=dict)
+    over: dict[Value, Value] = field(default_factory=dict)
 
     def root(self, value: Value) -> Value:
         """Return the value whose memory `value` is."""
@@ -162,11 +166,12 @@ class _Use:
     last_item: int = 0
 
 
-def plan(lowered: Lowered, schedule: Schedule) -> Storage:
-    """Return where every value of the schedule lives."""
+def plan(lowered: Lowered, schedule: Schedule, given: Sequence[Value] = ()) -> Storage:
+    """Return where every value of the schedule lives; inputs that are `given` may be written."""
     graph = lowered.graph
     outside = {*graph.inputs, *(o for o in graph.outputs if isinstance(o, Value))}
-    storage = Storage(parts=split(schedule, outside))
+    over = results_in_place(schedule.body, graph, given)
+    storage = Storage(parts=split(schedule, outside), over=over, roots=dict(over))
     made: dict[Value, _Use] = {}
     used: dict[Value, list[_Use]] = {}
     started: dict[Value, int] = {}

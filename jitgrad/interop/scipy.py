@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.api.autodiff import value_and_grad
-from jitgrad.api.compile import compile
+from jitgrad.api.decorator import compile
 from jitgrad.core.dtypes import float64, is_floating
 from jitgrad.core.errors import DtypeError, GradientError
 from jitgrad.core.tree import flatten, unflatten

@@ -11,18 +11,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad.core.errors import FallbackWarning
-from jitgrad.ir.graph import Graph
+from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.interpret import interpret
 from jitgrad.runtime.bodies import interpreted
 from jitgrad.runtime.program import Program, build_program, fallback_text
 
 
-def make_in_background(graph: Graph, layouts: Sequence[int], title: str) -> Program:
+def make_in_background(
+    graph: Graph, layouts: Sequence[int], title: str, given: Sequence[Value] = ()
+) -> Program:
     """Return a program at once: it is interpreted until its kernels are built.
 
     Parameters
     ----------
-    graph, layouts, title
+    graph, layouts, title, given
         As of `make_program`.
 
     Returns
@@ -39,7 +41,7 @@ def make_in_background(graph: Graph, layouts: Sequence[int], title: str) -> Prog
             return interpret(graph, inputs)
 
     def build() -> None:
-        built = build_program(graph, layouts, title)
+        built = build_program(graph, layouts, title, given)
         program.kernels, program.texts = built.kernels, built.texts
         program.external, program.seconds = built.external, built.seconds
         program.fallback = built.fallback

@@ -129,7 +129,7 @@ def compile_segment(
     if segment.compiled is None:
         graph = segment.graph()
         segment.compiled = CompiledSegment(
-            GraphFunction(graph, title, make), graph.inputs, tuple(segment.exports)
+            GraphFunction(graph, title, make, segment.given), graph.inputs, tuple(segment.exports)
         )
     compiled: CompiledSegment = segment.compiled
     return compiled

@@ -21,7 +21,7 @@ from jitgrad.transforms.residuals import Split, split
 from jitgrad.transforms.simplify import simplify
 
 # From a graph, the layouts of its inputs and a title to a program.
-MakeProgram = Callable[[Graph, Sequence[int], str], Program]
+MakeProgram = Callable[..., Program]
 
 
 class GraphFunction:
@@ -35,10 +35,19 @@ class GraphFunction:
         The user's function and where it stands, for reports and generated files.
     make : callable
         `make_program`, or what takes its place.
+    given : sequence of Value
+        Inputs whose memory results may be written to, where no derivative is asked for.
     """
 
-    def __init__(self, graph: Graph, title: str, make: MakeProgram = make_program) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        title: str,
+        make: MakeProgram = make_program,
+        given: Sequence[Value] = (),
+    ) -> None:
         self.graph = simplify(graph)
+        self.given = given
         self.title = title
         self.make = make
         self._plain = simplify(graph, differentiated=False)
@@ -74,7 +83,9 @@ class GraphFunction:
         """Return the program that computes the outputs alone."""
         program = self._forward.get(layouts)
         if program is None:
-            program = self._forward[layouts] = self.make(self._plain, layouts, self.title)
+            program = self._forward[layouts] = self.make(
+                self._plain, layouts, self.title, self.given
+            )
         return program
 
     def derivative(self, wrt: tuple[int, ...]) -> Derivative:

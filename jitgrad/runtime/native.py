@@ -223,8 +223,36 @@ def native_call(
         return None
 
 
+def native_check(inputs: Sequence[Input], written: int = 0) -> Callable[..., Any] | None:
+    """Return a built-in function that compares its arguments with what they should be.
+
+    Parameters
+    ----------
+    inputs : sequence
+        What they should be.
+    written : int
+        How many of them, the first ones, may share no memory with any other; then all are
+        C-contiguous arrays.
+
+    Returns
+    -------
+    callable or None
+        It returns `MISS` for other arguments, else None; None where there is no such function.
+    """
+    if not is_usual():
+        return None
+    writer = _Writer()
+    try:
+        engine = new_engine(writer.write_check(inputs, written))
+        engine.finalize_object()
+        return built_in(engine.get_function_address("entry"), [*writer.kept, engine])
+    except RuntimeError:
+        # As in `native_call`.
+        return None
+
+
 class _Writer:
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int = 0) -> None:
         self.address = address
         self.lines: list[str] = []
         # Objects whose addresses are in the text.
@@ -259,13 +287,34 @@ class _Writer:
     def compare(self, kind: str, found: str, expected: Any) -> None:
         self.miss_unless(self.line(f"icmp eq {kind} {found}, {expected}"))
 
-    def write(
-        self, inputs: Sequence[Input], arguments: Sequence[Argument], results: Sequence[Result]
-    ) -> str:
+    def write_check(self, inputs: Sequence[Input], written: int) -> str:
+        """Return the text of a function that only checks."""
+        objects = self.check_all(inputs)
+        if written:
+            self.check_apart(range(written), inputs, objects)
+        keep, missed, nothing = _function("Py_IncRef"), _pointer(id(MISS)), _pointer(id(None))
+        return "\n".join(
+            [
+                "define ptr @entry(ptr %self, ptr %given, i64 %count) {",
+                *self.lines,
+                f"  call void {keep}(ptr {nothing})\n  ret ptr {nothing}",
+                f"miss:\n  call void {keep}(ptr {missed})\n  ret ptr {missed}",
+                "}\n",
+            ]
+        )
+
+    def check_all(self, inputs: Sequence[Input]) -> list[str]:
+        """Write what compares all arguments; return what each is called."""
         self.compare("i64", "%count", len(inputs))
         objects = [self.load("ptr", "%given", 8 * k) for k in range(len(inputs))]
         for found, wanted in zip(objects, inputs, strict=True):
             self.check(found, wanted)
+        return objects
+
+    def write(
+        self, inputs: Sequence[Input], arguments: Sequence[Argument], results: Sequence[Result]
+    ) -> str:
+        objects = self.check_all(inputs)
         back = [argument for argument in arguments if isinstance(argument, WriteBack)]
         if back:
             self.check_apart([b.number for b in back], inputs, objects)

@@ -98,7 +98,9 @@ def layout_of(raw: Any) -> int:
     return raw.flags.num & USUAL_LAYOUT if isinstance(raw, np.ndarray) else -1
 
 
-def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
+def make_program(
+    graph: Graph, layouts: Sequence[int], title: str, given: Sequence[Value] = ()
+) -> Program:
     """Generate and build the program of `graph`, with a warning where that fails.
 
     Parameters
@@ -109,13 +111,15 @@ def make_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
         `layout_of` each input.
     title : str
         The user's function and where it stands.
+    given : sequence of Value
+        Inputs whose arrays may be returned with results in them.
 
     Returns
     -------
     Program
         Runs kernels; or the interpreter where a kernel can't be built.
     """
-    program = build_program(graph, layouts, title)
+    program = build_program(graph, layouts, title, given)
     if program.fallback:
         warnings.warn(fallback_text(program), FallbackWarning, stacklevel=2)
     return program
@@ -129,7 +133,9 @@ def fallback_text(program: Program) -> str:
     )
 
 
-def build_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
+def build_program(
+    graph: Graph, layouts: Sequence[int], title: str, given: Sequence[Value] = ()
+) -> Program:
     """Generate and build the program of `graph`, without a warning; see `make_program`."""
     if any(not bits & _ALIGNED for bits in layouts if bits >= 0):
         return _with_aligned_copies(graph, layouts, title)
@@ -142,7 +148,8 @@ def build_program(graph: Graph, layouts: Sequence[int], title: str) -> Program:
             graph, title, run, [kernel], [kernel_text], [], time.perf_counter() - start, "", native
         )
     try:
-        text = generate(graph, lambda value: bool(layout[value] & _CONTIGUOUS))
+        usable = [v for v in given if layout[v] & USUAL_LAYOUT == USUAL_LAYOUT]
+        text = generate(graph, lambda value: bool(layout[value] & _CONTIGUOUS), usable)
         program = _build(text, layout, title)
     except Exception as error:  # whatever goes wrong here, the interpreter still gives the result
         reason = _reason(error)
@@ -301,6 +308,7 @@ class _Driver:
     def finish(self) -> Callable[..., tuple[Any, ...]]:
         given: set[Value] = set(self.text.graph.inputs)
         numbers = {v for v in given if v.spec.weak}
+        over = self.text.storage.over
         results: list[str] = []
         for operand in self.text.graph.outputs:
             if isinstance(operand, Literal):
@@ -308,6 +316,10 @@ class _Driver:
                 continue
             text = self.array(operand)
             root = self.text.storage.root(operand)
+            if operand in over and operand not in given:
+                given.add(operand)
+                results.append(self.names[root])
+                continue
             # An input, or an array that is returned already, must not be returned as it is.
             results.append(f"{text}.copy()" if root in given - numbers else text)
             given.add(root)

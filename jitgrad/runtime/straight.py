@@ -16,10 +16,11 @@ from jitgrad.core.bind import thread_state
 from jitgrad.core.dtypes import int64
 from jitgrad.core.tree import LEAF, Tree, leaf_count, unflatten
 from jitgrad.ir.graph import Literal, Value
+from jitgrad.runtime.built_in import is_usual
 from jitgrad.runtime.dispatch import compile_segment, share_memory, spent, write_back
 from jitgrad.runtime.graph_function import Derivative, ProgramNode
 from jitgrad.runtime.key import MOST_INT, is_static, leaf_key
-from jitgrad.runtime.native import MISS
+from jitgrad.runtime.native import MISS, ArrayInput, native_check
 from jitgrad.runtime.program import USUAL_LAYOUT, layout_of
 from jitgrad.runtime.variant import Variant
 from jitgrad.tensor.modes import modes
@@ -121,11 +122,15 @@ class _Writer:
         if not self.take_apart("given", tree):
             return None
         passed = {s.number for s in sources if s.kind == "argument" and not s.gradient}
+        if native is None:
+            passed = self.arrays_to_check(passed)
         for number, argument in enumerate(self.arguments):
             # A native program compares what it is given itself.
-            checked = native is not None and number in passed
+            checked = number in passed
             if not self.check_argument(number, argument, number in dynamic, checked):
                 return None
+        if native is None and not self.check_arrays(passed):
+            return None
         self.check_guards()
         self.check_identities()
         raws = [self.raw(source, native is not None) for source in sources]
@@ -151,7 +156,13 @@ class _Writer:
         if derivative is not None:
             self.make_node(derivative, outputs[len(function.graph.outputs) :])
         self.done = {sources[k] for k in written.values()}
-        self.lines.append(f"return {self.result_text(result, derivative)}")
+        self.lines.append(f"result = {self.result_text(result, derivative)}")
+        for number, memory in self.variant.spent.items():
+            # Only what somebody has asked for has a storage, in which changes are counted.
+            self.lines.append(f"s = a{number}.__dict__.get('_storage')")
+            self.lines.append("if s is not None: s.version += 1")
+            self.lines.append(f"a{number}._raw = {self.bind('spent', memory)}")
+        self.lines.append("return result")
         return self.finish()
 
     def written_back(self, result: Captured, sources: list[Source]) -> dict[int, int]:
@@ -257,6 +268,27 @@ class _Writer:
             self.bound["share_memory"] = share_memory
             changed_text = _tuple_text(list(changed.values()))
             self.miss_if(f"share_memory({changed_text}, {_tuple_text(others)})")
+
+    def arrays_to_check(self, passed: set[int]) -> set[int]:
+        """Return which of the arguments a built-in function can compare, all at once."""
+        kinds = (Tensor, np.ndarray)
+        return {k for k in passed if type(self.arguments[k]) in kinds} if is_usual() else set()
+
+    def check_arrays(self, numbers: set[int]) -> bool:
+        """Write the call that compares these arguments; False if the general way is needed."""
+        inputs = self.variant.tree.inputs
+        assert self.variant.tree.root is not None
+        given = [inputs[value].number for value in self.variant.tree.root.given]
+        order = [*given, *sorted(numbers.difference(given))]
+        arrays = [_raw_of(self.arguments[number]) for number in order]
+        if given and not all(a.flags.c_contiguous for a in arrays):
+            return False
+        wanted = [ArrayInput(a.shape, a.dtype, USUAL_LAYOUT, layout_of(a)) for a in arrays]
+        check = native_check(wanted, len(given)) if order else None
+        if check is not None:
+            names = [f"{'r' if isinstance(self.arguments[k], Tensor) else 'a'}{k}" for k in order]
+            self.miss_if(f"{self.bind('check', check)}({', '.join(names)}) is MISS")
+        return check is not None or not order
 
     def check_argument(self, number: int, argument: Any, is_dynamic: bool, checked: bool) -> bool:
         """Write the comparison of one argument; False if it can't be written in a line.

@@ -29,6 +29,8 @@ class Variant:
         self.traces = 0
         # How often a quick function was written for its calls.
         self.straights = 0
+        # What comes in place of the elements of Tensors that a call uses up, by leaf.
+        self.spent: dict[int, Any] = {}
 
     def matches(self, leaves: Sequence[Any]) -> tuple[Any, ...] | None:
         """Return what the function reads from outside; None if the call is another variant's."""

@@ -33,6 +33,8 @@ class Segment:
         Of the last segment: what the function returned and changed, in this tree's values.
     compiled : object
         What the runtime made of it; dropped when `exports` grows.
+    given : tuple of Value
+        Inputs that nobody needs afterwards: results may be made in their memory.
     """
 
     nodes: list[Node]
@@ -41,6 +43,7 @@ class Segment:
     branches: dict[bytes, Segment] = field(default_factory=dict)
     result: Captured | None = None
     compiled: Any = None
+    given: tuple[Value, ...] = ()
 
     def graph(self) -> Graph:
         """Return the segment as a graph, from what it uses of `before` to `exports`."""
