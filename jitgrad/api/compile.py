@@ -22,6 +22,7 @@ from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
 from jitgrad.ops.generators import generator_state, set_generator_state
 from jitgrad.runtime.background import make_in_background, wait
+from jitgrad.runtime.branching import make_branching
 from jitgrad.runtime.build import clear_cache as clear_kernels
 from jitgrad.runtime.dispatch import (
     Call,
@@ -189,13 +190,14 @@ class CompiledFunction:
         captured: tuple[Any, ...],
     ) -> None:
         """Make the next call of this kind a quick one; called at the second call of the kind."""
-        if variant.straights >= _STRAIGHT_LIMIT or _is_pending(variant):
+        if not variant.may_write(_STRAIGHT_LIMIT) or _is_pending(variant):
             return
-        straight = make_straight(variant, leaves, tree, self._dynamic, captured, self._title)
+        make = make_straight if variant.tree.is_straight() else make_branching
+        straight = make(variant, leaves, tree, self._dynamic, captured, self._title)
         if _is_pending(variant):
             # It has asked for the program of the gradient: better wait for that.
             return
-        variant.straights += 1
+        variant.note_written()
         if straight is not None:
             known = self._straight_named if has_kwargs else self._straight
             latest = [straight, *known[: _QUICK_KINDS - 1]]

@@ -15,10 +15,11 @@ import numpy as np
 from jitgrad.core.bind import thread_state
 from jitgrad.core.dtypes import int64
 from jitgrad.core.tree import LEAF, Tree, leaf_count, unflatten
-from jitgrad.ir.graph import Literal, Value
+from jitgrad.ir.graph import Literal, Operand, Value
 from jitgrad.runtime.built_in import is_usual
 from jitgrad.runtime.dispatch import compile_segment, share_memory, spent, write_back
 from jitgrad.runtime.graph_function import Derivative, ProgramNode
+from jitgrad.runtime.into_leaves import raw_of, write_into_leaves
 from jitgrad.runtime.key import MOST_INT, is_static, leaf_key
 from jitgrad.runtime.native import MISS, ArrayInput, native_check
 from jitgrad.runtime.program import USUAL_LAYOUT, layout_of
@@ -63,15 +64,18 @@ def make_straight(
     root = variant.tree.root
     if root is None or root.result is None:
         return None
-    writer = _Writer(variant, leaves, captured, title)
+    writer = CallWriter(variant, leaves, captured, title)
     return writer.write(tree, dynamic, root.result)
 
 
-class _Writer:
+class CallWriter:
+    """Writes the function; see `make_straight`."""
+
     def __init__(
         self, variant: Variant, arguments: Sequence[Any], captured: Sequence[Any], title: str
     ) -> None:
         assert variant.tree.root is not None
+        self.title = title
         self.variant = variant
         self.arguments = arguments
         self.captured = captured
@@ -90,14 +94,17 @@ class _Writer:
         }  # fmt: skip
 
     def bind(self, stem: str, thing: Any) -> str:
+        """Return a name by which the function finds `thing`."""
         name = f"{stem}{len(self.bound)}"
         self.bound[name] = thing
         return name
 
     def miss_if(self, condition: str) -> None:
+        """Write that a call is of another kind if `condition` holds."""
         self.lines.append(f"if {condition}: return MISS")
 
     def write(self, tree: Tree, dynamic: frozenset[int], result: Captured) -> Straight | None:
+        """Return the function; None if a part can't be written."""
         sources = self.sources()
         function = self.compiled.function
         wrt = tuple(
@@ -110,7 +117,7 @@ class _Writer:
         derivative = function.derivative(wrt) if wrt else None
         if derivative is not None and not derivative.outputs:
             derivative = None
-        layouts = tuple([layout_of(_raw_of(self.now(source))) for source in sources])
+        layouts = tuple([layout_of(raw_of(self.now(source))) for source in sources])
         program = (derivative or function).forward_program(layouts)
         written = self.written_back(result, sources) if derivative is None else {}
         native = program.make_native(*written.items()) if written else None
@@ -185,6 +192,7 @@ class _Writer:
         return {outputs[value]: sources.index(source) for source, value in result.writes}
 
     def finish(self) -> Straight:
+        """Return the function of the lines so far."""
         body = "".join(f"    {line}\n" for line in self.lines)
         namespace = dict(self.bound)
         exec(f"def straight(given):\n{body}", namespace)
@@ -218,6 +226,7 @@ class _Writer:
         return all(self.take_apart(*parts) for parts in nested)
 
     def sources(self) -> list[Source]:
+        """Return where the program's inputs come from."""
         return [self.variant.tree.inputs[value] for value in self.compiled.inputs]
 
     def now(self, source: Source) -> Any:
@@ -262,7 +271,7 @@ class _Writer:
         others = [
             raw
             for raw, source in zip(raws, self.sources(), strict=True)
-            if source not in changed and isinstance(_raw_of(self.now(source)), np.ndarray)
+            if source not in changed and isinstance(raw_of(self.now(source)), np.ndarray)
         ]
         if others or len(changed) > 1:
             self.bound["share_memory"] = share_memory
@@ -280,7 +289,7 @@ class _Writer:
         assert self.variant.tree.root is not None
         given = [inputs[value].number for value in self.variant.tree.root.given]
         order = [*given, *sorted(numbers.difference(given))]
-        arrays = [_raw_of(self.arguments[number]) for number in order]
+        arrays = [raw_of(self.arguments[number]) for number in order]
         if given and not all(a.flags.c_contiguous for a in arrays):
             return False
         wanted = [ArrayInput(a.shape, a.dtype, USUAL_LAYOUT, layout_of(a)) for a in arrays]
@@ -310,7 +319,7 @@ class _Writer:
                 self.lines.append(f"{raw} = {name}._raw")
             else:
                 raw = name
-            array = _raw_of(argument)
+            array = raw_of(argument)
             if not checked:
                 shape, dtype = self.bind("shape", array.shape), self.bind("dtype", array.dtype)
                 self.miss_if(
@@ -363,7 +372,7 @@ class _Writer:
             self.lines.append(f"{name} = {text}")
             if not checked:
                 # Shape and dtype are guarded; how the elements lie in memory is not.
-                self.miss_if(f"{name}.flags.num & {USUAL_LAYOUT} != {layout_of(_raw_of(thing))}")
+                self.miss_if(f"{name}.flags.num & {USUAL_LAYOUT} != {layout_of(raw_of(thing))}")
         return self.raws[source]
 
     def thing(self, source: Source) -> str:
@@ -413,11 +422,20 @@ class _Writer:
         one = len(derivative.outputs) == 1 and derivative.out_specs[0].size == 1
         if not (leaves and one and all(derivative.has_gradient)):
             return None
-        return _write_into_leaves(derivative, [self.now(source) for source in sources])
+        return write_into_leaves(derivative, [self.now(source) for source in sources])
+
+    def numbers(self) -> dict[Value, int]:
+        """Return the number of each output."""
+        return {value: k for k, value in enumerate(self.compiled.outputs)}
+
+    def operand(self, k: int) -> Operand:
+        """Return what the graph has as output number `k`."""
+        return self.compiled.function.graph.outputs[k]
 
     def result_text(self, result: Captured, derivative: Derivative | None) -> str:
+        """Return the text of what the function returns."""
         assert result.tree is not None
-        number = {value: k for k, value in enumerate(self.compiled.outputs)}
+        number = self.numbers()
         if derivative is not None:
             for slot, k in enumerate(derivative.outputs):
                 self.tensor(k)
@@ -475,7 +493,7 @@ class _Writer:
 
     def tensor(self, k: int) -> str:
         """Return the name of output number `k` as the general way has it: mostly a Tensor."""
-        operand = self.compiled.function.graph.outputs[k]
+        operand = self.operand(k)
         if isinstance(operand, Literal):
             return f"o{k}"
         if k not in self.tensors:
@@ -502,76 +520,8 @@ class _Writer:
         return text if isinstance(thing, Tensor) else f"make({text})"
 
 
-def _write_into_leaves(derivative: Derivative, arguments: list[Any]) -> Callable[..., Any]:
-    """Write what carries the gradient of one number into the leaves it was computed from.
-
-    Parameters
-    ----------
-    derivative : Derivative
-        The function's derivative; each input it is taken by is a leaf.
-    arguments : list
-        What the function was called with.
-
-    Returns
-    -------
-    callable
-        Takes the tape's node; False if it has changed nothing since something is unusual.
-    """
-    plan = derivative.split
-    number = {value: k for k, value in enumerate(derivative.graph.inputs)}
-    place = {value: k for k, value in enumerate(plan.kept)}
-    lines = [
-        "if node.hooks or thread.trace is not None: return False",
-        "a, v, k = node.arguments, node.versions, node.kept",
-    ]
-    raws, layouts = [], []
-    for value in plan.saved:
-        if value in place:
-            raws.append(f"k[{place[value]}]")
-            layouts.append(USUAL_LAYOUT)
-            continue
-        position = number[value]
-        thing = arguments[position]
-        if isinstance(thing, Tensor):
-            lines.append(f"if a[{position}]._storage.version != v[{position}]: return False")
-        raws.append(f"a[{position}]" + ("._raw" if isinstance(thing, Tensor) else ""))
-        layouts.append(layout_of(_raw_of(thing)))
-    program = derivative.backward_program((*layouts, USUAL_LAYOUT))
-    native = program.make_native()
-    leaves = [f"l{k}" for k in range(len(derivative.wrt))]
-    lines.append("e = node.edges")
-    for k, leaf in enumerate(leaves):
-        lines.append(f"{leaf} = e[{k}][0]")
-        lines.append(f"if {leaf}.hooks: return False")
-    lines.append(f"o = run({', '.join([*raws, 'one'])})")
-    if native is not None:
-        lines.append("if o is MISS: return False")
-    for k, leaf in enumerate(leaves):
-        lines.append(f"{leaf} = {leaf}._leaf()")
-        lines.append(f"if {leaf} is not None:")
-        lines.append(f"    if {leaf}._grad is None:")
-        lines.append(f"        t = new(Tensor); t._raw = o[{k}]; {leaf}._grad = t")
-        lines.append(f"    else: {leaf}.accumulate_array(o[{k}])")
-    lines.append("return True")
-    body = "".join(f"    {line}\n" for line in lines)
-    spec = derivative.out_specs[0]
-    namespace: dict[str, Any] = {
-        "run": native or program.run, "one": np.ones(spec.shape, spec.dtype), "MISS": MISS,
-        "new": object.__new__, "Tensor": Tensor, "thread": thread_state,
-    }  # fmt: skip
-    exec(f"def into_leaves(node):\n{body}", namespace)
-    made: Callable[..., Any] = namespace["into_leaves"]
-    return made
-
-
 def _tuple_text(texts: Sequence[str]) -> str:
     return f"({', '.join(texts)}{',' if texts else ''})"
-
-
-def _raw_of(thing: Any) -> Any:
-    if isinstance(thing, np.generic):
-        return np.asarray(thing)
-    return thing._raw if isinstance(thing, Tensor) else thing
 
 
 def _tree_text(tree: Tree, texts: Any) -> str | None:

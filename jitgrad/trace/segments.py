@@ -108,6 +108,10 @@ class SegmentTree:
             stack.extend(reversed(segment.branches.values()))
         return found
 
+    def is_straight(self) -> bool:
+        """Return whether no value is asked for: there is one path, of one segment."""
+        return self.root is not None and self.root.result is not None
+
     def add(self, captured: Captured) -> None:
         """Enter the path that a run of the function took.
 
