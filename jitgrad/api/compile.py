@@ -16,6 +16,7 @@ import numpy as np
 
 from jitgrad.api.explain import Explanation, explain
 from jitgrad.api.titles import frames_of_our_own, title_of
+from jitgrad.control.loop import limited_memory
 from jitgrad.core.bind import active_trace
 from jitgrad.core.errors import ArgumentError, FallbackWarning
 from jitgrad.core.tree import Tree, flatten, unflatten
@@ -88,9 +89,11 @@ class CompiledFunction:
         function: Callable[..., Any],
         retrace_limit: int = RETRACE_LIMIT,
         mode: str = "immediate",
+        memory: int = 0,
     ) -> None:
         self._function = function
         self._make = MODES[mode]
+        self._memory = memory
         self._variants: dict[Key, list[Variant]] = {}
         # For calls without and with keywords, each a list that is replaced and never changed.
         self._straight: list[Straight] = []
@@ -129,7 +132,7 @@ class CompiledFunction:
         if found is self:
             return name
         mode = next(mode for mode, make in MODES.items() if make is self._make)
-        return CompiledFunction, (self._function, self._retrace_limit, mode)
+        return CompiledFunction, (self._function, self._retrace_limit, mode, self._memory)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the plain function would return."""
@@ -411,7 +414,8 @@ class CompiledFunction:
         before = variant.environment.snapshot(captured_things)
         changed = ""
         try:
-            captured = self._capture(variant, leaves, tree, has_kwargs, captured_things)
+            with limited_memory(self._memory):
+                captured = self._capture(variant, leaves, tree, has_kwargs, captured_things)
             changed = variant.environment.changed_by_itself(leaves, captured_things)
             changed = changed or before.what_changed()
             if changed:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from jitgrad.api.compile import MODES, RETRACE_LIMIT, CompiledFunction
 from jitgrad.api.donation import Donated, DonatingFunction
+from jitgrad.control.loop import memory_limit
 from jitgrad.core.errors import ArgumentError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -15,11 +16,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @overload
 def compile(
-    function: F, *, retrace_limit: int = ..., mode: str = ..., donate: Donated = ...
+    function: F,
+    *,
+    retrace_limit: int = ...,
+    mode: str = ...,
+    donate: Donated = ...,
+    checkpoint: str | None = ...,
+    memory: int | None = ...,
 ) -> F: ...
 @overload
 def compile(
-    function: None = None, *, retrace_limit: int = ..., mode: str = ..., donate: Donated = ...
+    function: None = None,
+    *,
+    retrace_limit: int = ...,
+    mode: str = ...,
+    donate: Donated = ...,
+    checkpoint: str | None = ...,
+    memory: int | None = ...,
 ) -> Callable[[F], F]: ...
 def compile(
     function: Any = None,
@@ -27,6 +40,8 @@ def compile(
     retrace_limit: int = RETRACE_LIMIT,
     mode: str = "immediate",
     donate: Donated = (),
+    checkpoint: str | None = None,
+    memory: int | None = None,
 ) -> Any:
     """Return `function` as one that is traced at its first call and then runs compiled.
 
@@ -46,6 +61,12 @@ def compile(
         Arguments, by name or number, that the caller needs no more: results of their shapes and
         dtypes are made in their memory where that can be done. A Tensor among them can't be used
         after the call; an array has whatever the function left there.
+    checkpoint : {None, "auto"}
+        Whether what a gradient needs of the iterations of each loop is kept within `memory`; what
+        does not fit is computed again on the way back. None keeps all of it, and so do loops that
+        end by a condition.
+    memory : int, optional
+        So many bytes may be kept of a loop; 256 MB where `checkpoint` is given alone.
 
     Returns
     -------
@@ -55,8 +76,9 @@ def compile(
     Raises
     ------
     ArgumentError
-        If `function` is not callable, the mode is another one, or `donate` names no argument of
-        the function; at a call, if a donated argument shares memory with another one.
+        If `function` is not callable, the mode is another one, `donate` names no argument of
+        the function, or `checkpoint` and `memory` say nothing; at a call, if a donated argument
+        shares memory with another one.
 
     Notes
     -----
@@ -76,12 +98,16 @@ def compile(
     """
     if mode not in MODES:
         raise ArgumentError(f"compile: mode {mode!r} is none of {', '.join(MODES)}")
+    limit = memory_limit("compile", checkpoint, memory)
     if function is None:
-        return functools.partial(compile, retrace_limit=retrace_limit, mode=mode, donate=donate)
+        return functools.partial(
+            compile, retrace_limit=retrace_limit, mode=mode, donate=donate,
+            checkpoint=checkpoint, memory=memory,
+        )  # fmt: skip
     if not callable(function):
         raise ArgumentError(f"compile: {type(function).__name__} is not callable")
     if isinstance(function, CompiledFunction):
         return function
     if donate != ():
-        return DonatingFunction(function, donate, retrace_limit, mode)
-    return CompiledFunction(function, retrace_limit, mode)
+        return DonatingFunction(function, donate, retrace_limit, mode, limit)
+    return CompiledFunction(function, retrace_limit, mode, limit)

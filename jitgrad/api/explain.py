@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from jitgrad.control.limited import in_blocks
 from jitgrad.control.loop_form import Loop
 from jitgrad.ir.graph import Node
 from jitgrad.runtime.dispatch import compile_segment
@@ -164,7 +165,9 @@ def _described(node: Node) -> str:
     # What writes loop programs is imported when there is a loop.
     from jitgrad.runtime.loop_programs import engine
 
-    return f"{name}{where}: {engine.describe(Loop.of(node.params))}"
+    loop = Loop.of(node.params)
+    how = engine.describe(replace(loop, memory=0))
+    return f"{name}{where}: {how}{in_blocks(loop)}"
 
 
 def _kernel_reports(program: Program) -> list[KernelReport]:

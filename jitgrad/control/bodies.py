@@ -368,6 +368,9 @@ class LoopEngine(Protocol):
     ) -> dict[int, Array]:
         """Return the cotangents of the operands that were to be kept for, by number."""
 
+    def kept_bytes(self, loop: Any, operands: Sequence[Any], keep: tuple[int, ...]) -> int | None:
+        """Return about how much it keeps of each iteration; None where it can't run a loop."""
+
 
 _loop_engine: Callable[[], LoopEngine | None] = lambda: None  # noqa: E731
 

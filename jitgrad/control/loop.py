@@ -8,24 +8,66 @@ of the way back is the way back of the loop that carries tangents along.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import fields
+import operator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from jitgrad.control.derive import tangent_graph
+from jitgrad.control.limited import run_back, run_forward
 from jitgrad.control.loop_form import INDEX, Loop, active_parts, differentiable
-from jitgrad.control.run_loop import run_back, run_forward
 from jitgrad.core.dtypes import is_floating
+from jitgrad.core.errors import ArgumentError
 from jitgrad.core.primitive import External, Primitive, together
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Graph, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.tensor.tensor import Tensor
 
+# The bytes that a loop may keep where its user leaves the number to us.
+DEFAULT_MEMORY = 1 << 28
 # What remembers the states of a run: no array, but 0-d to whoever hands it on.
 _RECORD = Spec((), np.dtype(object))
+
+
+_memory: ContextVar[int] = ContextVar("memory", default=0)
+
+
+@contextmanager
+def limited_memory(memory: int) -> Iterator[None]:
+    """Let loops that are recorded within keep so many bytes for their ways back; 0: no limit."""
+    token = _memory.set(memory or _memory.get())
+    try:
+        yield
+    finally:
+        _memory.reset(token)
+
+
+def memory_limit(operation: str, checkpoint: str | None, memory: int | None) -> int:
+    """Return the limit that arguments of these names say.
+
+    Raises
+    ------
+    ArgumentError
+        If they say nothing.
+    """
+    if checkpoint is None:
+        if memory is not None:
+            raise ArgumentError(
+                f"{operation}: memory={memory} without a strategy",
+                do="pass checkpoint='auto' along with it",
+            )
+        return 0
+    if checkpoint != "auto":
+        raise ArgumentError(f"{operation}: checkpoint is None or 'auto', not {checkpoint!r}")
+    memory = DEFAULT_MEMORY if memory is None else operator.index(memory)
+    if memory < 1:
+        raise ArgumentError(f"{operation}: memory is a number of bytes, not {memory}")
+    return memory
 
 
 def _run(*operands: Any, keep: tuple[int, ...], **params: Any) -> tuple[Any, ...]:
@@ -76,6 +118,7 @@ def bind_loop(loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]) -> tup
         Numbers of the operands whose cotangents may be asked for; the way back runs the loop
         again where nothing was kept for it.
     """
+    loop = replace(loop, memory=_memory.get() or loop.memory)
     found = _loop(*operands, keep=keep, **_params(loop))
     results = found if isinstance(found, tuple) else (found,)
     return list(results[:-1]), results[-1]
@@ -203,6 +246,7 @@ def _tangent_loop(loop: Loop, by: tuple[int, ...]) -> Loop:
         loop.sliced + len(active.slices),
         loop.length,
         loop.reverse,
+        loop.memory,
     )
 
 

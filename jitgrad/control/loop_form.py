@@ -35,6 +35,8 @@ class Loop:
         Length of the stacked outputs.
     reverse : bool
         Whether the last index comes first.
+    memory : int
+        How many bytes may be kept for the way back; 0 for as many as it takes.
     """
 
     body: SubGraph
@@ -43,6 +45,7 @@ class Loop:
     sliced: int
     length: int
     reverse: bool
+    memory: int = 0
 
     @staticmethod
     def of(params: Mapping[str, Any]) -> Loop:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jitgrad.control.bodies import BodyTrace, Traced, merge_closures, subgraph, trace_body
 from jitgrad.control.draws import how_many, take_out_draws
-from jitgrad.control.loop import bind_loop
+from jitgrad.control.loop import bind_loop, limited_memory, memory_limit
 from jitgrad.control.loop_form import Loop
 from jitgrad.control.operands import asked_for, here, leaf_names, operand, predicate
 from jitgrad.core.dtypes import int64, promote_dtypes
@@ -27,7 +27,13 @@ Body = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 def fori_loop(
-    lower: int | Tensor, upper: int | Tensor, body: Callable[[Any, Any], Any], init: Any
+    lower: int | Tensor,
+    upper: int | Tensor,
+    body: Callable[[Any, Any], Any],
+    init: Any,
+    *,
+    checkpoint: str | None = None,
+    memory: int | None = None,
 ) -> Any:
     """Return what a carry becomes when `body` is applied for each index of a range.
 
@@ -42,6 +48,11 @@ def fori_loop(
         gradients, and change the carry in place.
     init : array_like, or nested structure of such
         The first carry.
+    checkpoint : {None, "auto"}
+        Whether what the gradient needs of each iteration is kept within `memory`; what does not
+        fit is computed again on the way back. None keeps all of it.
+    memory : int, optional
+        So many bytes may be kept; 256 MB where `checkpoint` is given alone.
 
     Returns
     -------
@@ -55,6 +66,8 @@ def fori_loop(
         repeated.
     DtypeError
         If a bound is no integer.
+    ArgumentError
+        If `checkpoint` is something else, or `memory` no positive number.
 
     Examples
     --------
@@ -63,7 +76,10 @@ def fori_loop(
     tensor(24)
     """
     bounds = (_bound("lower", lower), _bound("upper", upper))
-    carry, _ = _loop("fori_loop", lambda i, c, _: (as_traced(body)(i, c), ()), init, bounds=bounds)
+    with limited_memory(memory_limit("fori_loop", checkpoint, memory)):
+        carry, _ = _loop(
+            "fori_loop", lambda i, c, _: (as_traced(body)(i, c), ()), init, bounds=bounds
+        )
     return carry
 
 
@@ -111,6 +127,9 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    *,
+    checkpoint: str | None = None,
+    memory: int | None = None,
 ) -> tuple[Any, Any]:
     """Return the last carry, and all outputs, of `f` applied along the first axis of `xs`.
 
@@ -126,6 +145,11 @@ def scan(
         How many iterations; must agree with `xs`.
     reverse : bool
         Whether to begin with the last element; outputs stand where their inputs do.
+    checkpoint : {None, "auto"}
+        Whether what the gradient needs of each iteration is kept within `memory`; what does not
+        fit is computed again on the way back. None keeps all of it.
+    memory : int, optional
+        So many bytes may be kept; 256 MB where `checkpoint` is given alone.
 
     Returns
     -------
@@ -139,7 +163,8 @@ def scan(
     ShapeError
         If the leaves of `xs` differ in length, or have no axes.
     ArgumentError
-        If there is no length, or a negative one.
+        If there is no length, or a negative one; if `checkpoint` is something else than these, or
+        `memory` no positive number.
     TraceError
         If `f` does not return a pair, the carry changes its structure, shapes or dtypes, or `f`
         does what can't be repeated.
@@ -161,7 +186,8 @@ def scan(
             )
         return result
 
-    return _loop("scan", pair, init, xs, length=_length(xs, length), reverse=reverse)
+    with limited_memory(memory_limit("scan", checkpoint, memory)):
+        return _loop("scan", pair, init, xs, length=_length(xs, length), reverse=reverse)
 
 
 def map(f: Callable[[Any], Any], xs: Any) -> Any:

@@ -95,9 +95,23 @@ def run_forward(
     found = None if engine is None else engine.forward(loop, operands, keep)
     if found is not None:
         return found[0], Kept(found[1], keep) if keep else None
+    return _run_bodies(loop, operands, _floating(loop, keep))
+
+
+def _floating(loop: Loop, keep: tuple[int, ...]) -> tuple[int, ...]:
     inputs = loop.body.graph.inputs
-    return _run_bodies(
-        loop, operands, tuple([k for k in keep if is_floating(inputs[1 + k - INDEX].dtype)])
+    return tuple([k for k in keep if is_floating(inputs[1 + k - INDEX].dtype)])
+
+
+def kept_bytes(loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]) -> int:
+    """Return about how many bytes a counted loop keeps of each iteration; as of `run_forward`."""
+    engine = loop_engine()
+    found = None if engine is None else engine.kept_bytes(loop, operands, keep)
+    if found is not None:
+        return found
+    carries = [value.spec for value in loop.body.graph.inputs[1 : 1 + loop.carried]]
+    return sum(
+        s.size * s.dtype.itemsize for s in (*carries, *steps(loop, _floating(loop, keep)).kept)
     )
 
 

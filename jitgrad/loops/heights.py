@@ -6,7 +6,7 @@ from jitgrad.loops.builder import Builder
 from jitgrad.loops.program import Block, For, If, Program, Push, Stack, While
 
 # Iterations of a loop of which nobody knows how many it has.
-_SOME = 64
+SOME = 64
 
 
 def heights(program: Program) -> dict[Stack, int]:
@@ -22,11 +22,9 @@ def _of_block(block: Block, bounds: Builder) -> dict[Stack, int]:
         elif isinstance(statement, For):
             bounds.bound(statement.index, statement.start, statement.stop + -1)
             count = bounds.extreme(statement.stop - statement.start, True)
-            _add(
-                total, _of_block(statement.body, bounds), _SOME if count is None else max(count, 0)
-            )
+            _add(total, _of_block(statement.body, bounds), SOME if count is None else max(count, 0))
         elif isinstance(statement, While):
-            _add(total, _of_block(statement.body, bounds), _SOME)
+            _add(total, _of_block(statement.body, bounds), SOME)
         elif isinstance(statement, If):
             then, otherwise = (_of_block(b, bounds) for b in (statement.then, statement.otherwise))
             most = {s: max(then.get(s, 0), otherwise.get(s, 0)) for s in (*then, *otherwise)}

@@ -121,6 +121,8 @@ class Lowering(ControlLowering):
             return
         (reader,) = readers
         loop = Loop.of(node.params)
+        if loop.memory:
+            raise NotLowerableError("a loop whose memory is limited")
         first, last = [self.builder.linear(self.element(scope, b, ())) for b in node.inputs[:INDEX]]
         inputs: list[Array] = []
         for operand in node.inputs[INDEX:]:

@@ -11,7 +11,7 @@ from jitgrad.codegen.generate import module_source
 from jitgrad.core.dtypes import float64, int64
 from jitgrad.core.recycling import is_recycled, recycled
 from jitgrad.loops.emit import emit
-from jitgrad.loops.heights import heights
+from jitgrad.loops.heights import SOME, heights
 from jitgrad.loops.program import Array as Memory
 from jitgrad.loops.program import Program
 from jitgrad.runtime.build import ArgumentType, build_kernel
@@ -110,6 +110,8 @@ class Stacks:
 
     def __init__(self, kernel: LoopKernel) -> None:
         needed = heights(kernel.program)
+        # About how many bytes an iteration keeps of a loop of which nobody knows how many it has.
+        self.bytes_each = -(-8 * sum(needed.values()) // SOME)
         self.rooms = [min(max(needed.get(s, 0), 1), _MOST_AT_FIRST) for s in kernel.text.stacks]
         self._makers = [new_array((room,), float64) for room in self.rooms]
 

@@ -241,6 +241,13 @@ class _Engine(LoopEngine):
         results, record = pair.run(inputs, native.counts(operands))
         return results, (native, keep, record)
 
+    def kept_bytes(self, loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]) -> int | None:
+        native = self.native(loop, [np.asarray(operand) for operand in operands])
+        try:
+            return None if native is None else native.pair(keep).stacks.bytes_each
+        except NotLowerableError:
+            return None
+
     def backward(
         self, loop: Loop, operands: Sequence[Any], cts: Sequence[Array], record: Any
     ) -> dict[int, Array]:
