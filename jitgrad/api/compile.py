@@ -18,6 +18,7 @@ from jitgrad.api.explain import Explanation, explain
 from jitgrad.api.titles import frames_of_our_own, title_of
 from jitgrad.control.loop import limited_memory
 from jitgrad.core.bind import active_trace
+from jitgrad.core.collector import collection_paused
 from jitgrad.core.errors import ArgumentError, FallbackWarning
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
@@ -166,11 +167,12 @@ class CompiledFunction:
                 result = self._run(variant, leaves, tree, bool(kwargs), captured)
                 self._add_straight(variant, leaves, tree, bool(kwargs), captured)
                 return result
-        with self._tracing:
-            found = self._prepare(leaves, tree, bool(kwargs))
-        if isinstance(found, LeftToPython):
-            return found
-        return self._run(found[0], leaves, tree, bool(kwargs), found[1])
+        with collection_paused():
+            with self._tracing:
+                found = self._prepare(leaves, tree, bool(kwargs))
+            if isinstance(found, LeftToPython):
+                return found
+            return self._run(found[0], leaves, tree, bool(kwargs), found[1])
 
     def _run_plain(self, why: LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the plain function, after a trace or a compiled run has raised an error.

@@ -164,11 +164,14 @@ class Statement:
 
     def lookups(self) -> Iterator[Lookup]:
         """Return the indices that are elements of arrays."""
-        indices = [e.index for e in self.elements if isinstance(e, Read)]
-        for index in (*indices, self.out_index):
-            for entry in index:
-                if isinstance(entry, Lookup):
-                    yield entry
+        for element in self.elements:
+            if isinstance(element, Read):
+                for entry in element.index:
+                    if isinstance(entry, Lookup):
+                        yield entry
+        for entry in self.out_index:
+            if isinstance(entry, Lookup):
+                yield entry
 
 
 @dataclass(frozen=True, slots=True)
