@@ -19,28 +19,33 @@ def defer(lowered: Lowered) -> Lowered:
     After: ``g = gemm(x, w); a[i] = m[i] * 0.9; y[i] = a[i] + g[i]``.
     """
     at_hand = set(lowered.graph.inputs)
-    waiting: dict[Value, Statement] = {}
+    # By their place so far, in which order they still can run.
+    waiting: dict[Value, tuple[int, Statement]] = {}
     steps: list[Step] = []
 
-    def add(step: Step) -> None:
-        for value in _values_read(step):
-            if value in waiting:
-                add(waiting.pop(value))
-        steps.append(step)
+    def release(values: list[Value]) -> None:
+        found: list[tuple[int, Statement]] = []
+        while values:
+            place = waiting.pop(values.pop(), None)
+            if place is not None:
+                found.append(place)
+                values += _values_read(place[1])
+        steps.extend(statement for _, statement in sorted(found, key=lambda place: place[0]))
 
-    for step in lowered.steps:
+    for number, step in enumerate(lowered.steps):
+        read = _values_read(step)
         if (
             isinstance(step, Statement)
             and step.whole
             and isinstance(step.form, Template)
-            and at_hand.issuperset(_values_read(step))
+            and at_hand.issuperset(read)
         ):
-            waiting[step.out] = step
+            waiting[step.out] = number, step
             at_hand.add(step.out)
         else:
-            add(step)
-    while waiting:
-        add(waiting.pop(next(iter(waiting))))
+            release(read)
+            steps.append(step)
+    release(list(waiting))
     lowered.steps = steps
     return lowered
 

@@ -99,6 +99,10 @@ class _Scheduler:
         self.result = Schedule()
         # The items of each body that hold definitions of a value, by (body's loop or None).
         self.holders: dict[tuple[Loop | None, Value], list[Item]] = {}
+        # Where in its body each item stands.
+        self.places: dict[Item, int] = {}
+        # What ends a kernel, in order.
+        self.calls: list[Opaque] = []
 
     # -- placing --------------------------------------------------------------------------
 
@@ -118,9 +122,9 @@ class _Scheduler:
             self.insert(statement, loops, body, position)
             return
         remaining = [Loop(extent.root()) for extent in statement.axes[len(loops) :]]
-        body.insert(self.latest(body, position), remaining[0])
+        self.put(body, self.latest(body, position), remaining[0])
         for outer, inner in itertools.pairwise(remaining):
-            outer.body.append(inner)
+            self.put(outer.body, 0, inner)
         loops.extend(remaining)
         self.insert(statement, loops, loops[-1].body, 0)
 
@@ -131,7 +135,7 @@ class _Scheduler:
             item = Call(statement, around)
         else:
             item = Compute(statement, around)
-        body.insert(position, item)
+        self.put(body, position, item)
         out = statement.out
         definition = definition_of(statement, around)
         if isinstance(statement, Statement) and statement.reduced:
@@ -145,6 +149,12 @@ class _Scheduler:
         for read in statement.reads():
             self.result.readers.setdefault(read.value, []).append(around)
 
+    def put(self, body: list[Item], position: int, item: Item) -> None:
+        """Insert an item into a body, mostly near its end."""
+        body.insert(position, item)
+        for number in range(position, len(body)):
+            self.places[body[number]] = number
+
     def hold(self, owner: Loop | None, value: Value, item: Item) -> None:
         held = self.holders.setdefault((owner, value), [])
         if item not in held:
@@ -153,7 +163,7 @@ class _Scheduler:
     def insert_start(self, statement: Statement, loops: list[Loop], outermost: int) -> None:
         """Put the accumulator's first value before the outermost reduced loop."""
         body = loops[outermost - 1].body if outermost else self.result.body
-        position = body.index(loops[outermost])
+        position = self.places[loops[outermost]]
         inner = [n for n in range(outermost, len(loops)) if n not in statement.reduced]
         filling = [Loop(loops[n].extent) for n in inner]
         start = Start(
@@ -163,8 +173,8 @@ class _Scheduler:
         )
         items: list[Item] = [*filling, start]
         for outer, nested in zip(filling, items[1:], strict=False):
-            outer.body.append(nested)
-        body.insert(position, items[0])
+            self.put(outer.body, 0, nested)
+        self.put(body, position, items[0])
 
     def latest(self, body: list[Item], position: int) -> int:
         """Return where to begin a loop that may stand at `position` or later.
@@ -172,10 +182,10 @@ class _Scheduler:
         As late as possible, so that what reads its values can share it, but not after a call that
         it need not wait for: each call ends a kernel.
         """
-        for number in range(position, len(body)):
-            item = body[number]
-            if isinstance(item, Opaque) and isinstance(item.step, ExternalCall):
-                return number
+        if body is self.result.body:
+            for call in self.calls:
+                if self.places[call] >= position:
+                    return self.places[call]
         return len(body)
 
     def place_opaque(self, item: Opaque) -> None:
@@ -194,7 +204,8 @@ class _Scheduler:
             # Last of all: random draws stay in the order in which the user makes them, and no
             # accumulator is started in one kernel and finished in the next.
             position = len(body)
-        body.insert(position, item)
+            self.calls.append(item)
+        self.put(body, position, item)
         for value in made:
             self.hold(None, value, item)
             self.result.loops_of[value] = Definition((), (), (None,) * value.ndim)
@@ -212,7 +223,7 @@ class _Scheduler:
         position = 0
         for value in values:
             for holder in self.holders.get((owner, value), ()):
-                position = max(position, body.index(holder) + 1)
+                position = max(position, self.places[holder] + 1)
         return position
 
     def best_loop(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from jitgrad.codegen.in_place import results_in_place
 from jitgrad.codegen.lowered import Lowered
@@ -28,6 +29,7 @@ from jitgrad.codegen.schedule import Schedule
 from jitgrad.ir.graph import Value
 
 _ALIGNMENT = 64
+_Shape = tuple[Extent, ...]
 # Arrays from outside of which a kernel takes so many that the next nest begins another one.
 _MOST_ARRAYS = 1000
 
@@ -313,12 +315,48 @@ class _Slot:
     """A part of an arena that holds one buffer after the other."""
 
     number: int
-    shapes: set[tuple[Extent, ...]]
-    members: list[Buffer]
-    lives: list[tuple[int, int]]
+    shapes: set[_Shape] = field(default_factory=set)
+    members: list[Buffer] = field(default_factory=list)
+    is_free: bool = False
 
-    def is_free(self, first: int, last: int) -> bool:
-        return all(dead < first or born > last for born, dead in self.lives)
+
+class _Slots:
+    """The slots of one arena, which are asked for in the order in which buffers come to life."""
+
+    def __init__(self) -> None:
+        self.all: list[_Slot] = []
+        # By the last item that uses them.
+        self.busy: list[tuple[int, int]] = []
+        # Numbers of free slots, of those that were once of a shape and of all; what is listed here
+        # may have been taken by way of the other list.
+        self.free_of_shape: dict[_Shape, list[int]] = {}
+        self.free: list[int] = []
+
+    def take(self, buffer: Buffer, shape: _Shape, first: int, last: int) -> None:
+        """Give `buffer` a slot that is free from `first` to `last`, one of the same shape first."""
+        while self.busy and self.busy[0][0] < first:
+            self.give_back(self.all[heappop(self.busy)[1]])
+        slot = self.lowest(self.free_of_shape.get(shape, [])) or self.lowest(self.free)
+        if slot is None:
+            slot = _Slot(len(self.all))
+            self.all.append(slot)
+        slot.is_free = False
+        slot.shapes.add(shape)
+        slot.members.append(buffer)
+        heappush(self.busy, (last, slot.number))
+
+    def give_back(self, slot: _Slot) -> None:
+        slot.is_free = True
+        heappush(self.free, slot.number)
+        for shape in slot.shapes:
+            heappush(self.free_of_shape.setdefault(shape, []), slot.number)
+
+    def lowest(self, numbers: list[int]) -> _Slot | None:
+        while numbers:
+            slot = self.all[heappop(numbers)]
+            if slot.is_free:
+                return slot
+        return None
 
 
 def _fill_arenas(
@@ -328,41 +366,26 @@ def _fill_arenas(
 
     Which buffers share a slot does not depend on sizes, and so neither does the generated text.
     """
-    inputs_of_renames = set(storage.roots.values())
     last_use: dict[Value, int] = {}
     for value, uses in used.items():
         root = storage.root(value)
         last = max(use.item for use in uses)
+        # Whoever reads a renamed value reads the memory of its root.
         last_use[root] = max(last_use.get(root, 0), last)
-    slots: dict[int, list[_Slot]] = {}
-    for value, buffer in storage.buffers.items():
-        origin = made[value]
-        if value in storage.roots or value in storage.shared:
-            continue
-        if isinstance(storage.parts[origin.part], ExternalCall):
-            continue
-        first = origin.item
-        last = max(last_use.get(value, 0), origin.item, origin.last_item)
-        if value in inputs_of_renames:
-            # Whoever reads the renamed value reads this memory, perhaps later than anyone else.
-            last = max(last, _last_through_renames(value, storage, last_use))
-        shape = tuple([lowered.extent(value, axis) for axis in buffer.axes])
-        slot = _slot_for(shape, first, last, slots.setdefault(origin.part, []))
-        slot.members.append(buffer)
-        slot.lives.append((first, last))
-        slot.shapes.add(shape)
+    slots: dict[int, _Slots] = {}
+    kept = [
+        (made[value], buffer)
+        for value, buffer in storage.buffers.items()
+        if value not in storage.roots
+        and value not in storage.shared
+        and not isinstance(storage.parts[made[value].part], ExternalCall)
+    ]
+    for origin, buffer in sorted(kept, key=lambda pair: pair[0].item):
+        last = max(last_use.get(buffer.value, 0), origin.item, origin.last_item)
+        shape = tuple([lowered.extent(buffer.value, axis) for axis in buffer.axes])
+        slots.setdefault(origin.part, _Slots()).take(buffer, shape, origin.item, last)
     for part, found in slots.items():
-        storage.arena_bytes[part] = _lay_out(found)
-
-
-def _slot_for(shape: tuple[Extent, ...], first: int, last: int, slots: list[_Slot]) -> _Slot:
-    """Return a slot that is free while a buffer lives, one of the same shape if there is one."""
-    free = [slot for slot in slots if slot.is_free(first, last)]
-    free.sort(key=lambda slot: shape not in slot.shapes)
-    if not free:
-        free.append(_Slot(len(slots), set(), [], []))
-        slots.append(free[0])
-    return free[0]
+        storage.arena_bytes[part] = _lay_out(found.all)
 
 
 def _lay_out(slots: list[_Slot]) -> int:
@@ -375,9 +398,3 @@ def _lay_out(slots: list[_Slot]) -> int:
         end += -(-size // _ALIGNMENT) * _ALIGNMENT
     # At least one byte: an empty array, too, is carved out of an arena that must exist.
     return max(end, 1)
-
-
-def _last_through_renames(value: Value, storage: Storage, last_use: dict[Value, int]) -> int:
-    return max(
-        (last for other, last in last_use.items() if storage.root(other) is value), default=0
-    )

@@ -130,3 +130,13 @@ def test_what_follows_from_arguments_alone_is_computed_where_it_is_read() -> Non
     (kernel,) = kernels_of(graph_of(step, mean=wide, x=wide, w=wide))
     assert kernel.nests == 1
     assert "kept = 0.9 * mean[i, j]" in kernel.source.partition("gemm")[2]
+
+
+def test_very_long_chains_on_arguments_alone_are_no_recursion() -> None:
+    def chain(x: Any) -> Any:
+        for _ in [None] * 1200:
+            x = x * 1.01
+        return x
+
+    (kernel,) = kernels_of(graph_of(chain, x=row))
+    assert kernel.statements == 1200
