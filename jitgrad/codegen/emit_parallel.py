@@ -51,6 +51,7 @@ class ParallelEmitter(KernelEmitter):
         text.team = True
         text.thread_bytes = plan.thread_bytes
         text.multiplies = self.multiplies
+        text.nanoseconds = plan.nanoseconds
         return text
 
     def team_parameters(self) -> list[str]:

@@ -104,6 +104,8 @@ class ParallelPlan:
         Where the partial results of a reduction lie: the memory of the first block's.
     own : dict
         Values of which each thread has a buffer of its own, and where in its part of the arena.
+    nanoseconds : float
+        Estimated time of what is divided, on one thread.
     shared_bytes, thread_bytes : int
         Size of the part of the arena that all threads use, and of each thread's own.
     """
@@ -113,6 +115,7 @@ class ParallelPlan:
     leading: set[int] = field(default_factory=set)
     partial: dict[Value, Buffer] = field(default_factory=dict)
     own: dict[Value, int] = field(default_factory=dict)
+    nanoseconds: float = 0.0
     shared_bytes: int = 0
     thread_bytes: int = 0
 
@@ -145,7 +148,8 @@ class _Planner:
             item: nanoseconds(item) for item in self.part.body if isinstance(item, (Loop, Call))
         }
         divisible = [item for item in cost if self.is_divisible(item)]
-        if sum(cost[item] for item in divisible) < LEAST_NANOSECONDS:
+        self.plan.nanoseconds = sum(cost[item] for item in divisible)
+        if self.plan.nanoseconds < LEAST_NANOSECONDS:
             return False
         for item in divisible:
             if isinstance(item, Call):

@@ -61,6 +61,8 @@ class KernelText:
         What the arena has in addition for each of these threads.
     multiplies : bool
         Whether these threads call BLAS, which then uses one thread itself.
+    nanoseconds : float
+        Estimated time of what they divide, on one thread.
     """
 
     source: str
@@ -75,6 +77,7 @@ class KernelText:
     team: bool = False
     thread_bytes: int = 0
     multiplies: bool = False
+    nanoseconds: float = 0.0
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ writes memory outside of blocks only the first one does::
     meet(team, rank)
     leave(team, rank)
 
-The first thread calls the kernel; `enter` has the others call it, too. Who is not there when
-the first one reaches `meet` takes no part: nobody waits for a thread that does not get a core.
+The first thread calls the kernel; `enter` has the others call it, too. Who is not there soon after
+the first one reaches `meet` takes no part: nobody waits long for a thread that does not get a core.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ SIZE = 5  # how many do, once that is known
 ACTIVE = 6  # whether others take part
 BLAS = 7  # address of what sets the number of threads of BLAS, or 0
 BLAS_THREADS = 9  # how many it has outside of blocks
+PATIENCE = 10  # how often the first thread looks for others before it goes on without them
 NEXT_BLOCK = 8
 ARRIVED = 16
 MEETINGS = 24

@@ -148,7 +148,7 @@ def build_program(
             graph, title, run, [kernel], [kernel_text], [], time.perf_counter() - start, "", native
         )
     try:
-        usable = [v for v in given if layout[v] & USUAL_LAYOUT == USUAL_LAYOUT]
+        usable = [v for v in given if layout.get(v, 0) & USUAL_LAYOUT == USUAL_LAYOUT]
         text = generate(graph, lambda value: bool(layout[value] & _CONTIGUOUS), usable)
         program = _build(text, layout, title)
     except Exception as error:  # whatever goes wrong here, the interpreter still gives the result
@@ -245,7 +245,9 @@ class _Driver:
         if part.numbers:
             arguments.append(self.constant("numbers", np.array(part.numbers, np.float64)))
         if part.team:
-            made = Workspaces(part.arena_bytes, part.thread_bytes, part.multiplies)
+            made = Workspaces(
+                part.arena_bytes, part.thread_bytes, part.multiplies, part.nanoseconds
+            )
             spaces = self.constant("spaces", made)
             self.lines.append(f"space = {spaces}.take()")
             arguments += ["space.arena"] if part.arena_bytes else []

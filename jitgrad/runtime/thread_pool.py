@@ -20,8 +20,12 @@ from jitgrad.intrinsics import parallel
 # How often a thread looks for what it waits for, inside a kernel and between kernels, before it
 # sleeps: the first 700 times, some 30 us, without a pause. Then it lets other threads of its core
 # run after each look, for one of them may be what it waits for. Waking up takes longer than 30 us,
-# and who has slept comes too late for a kernel's first blocks.
-_LOOKS = {"close": 700, "within": 3000, "between": 1500}
+# and who has slept comes too late for a kernel's first blocks. Who comes too late for a kernel
+# stays awake for the next one.
+_LOOKS = {"close": 700, "within": 3000, "between": 1500, "late": 20000}
+# How long a look takes, and for which share of a kernel's work its first thread waits for others.
+_NANOSECONDS_PER_LOOK = 60.0
+_WAITING_SHARE = 0.02
 
 _PAUSE = {
     "x86_64": "@llvm.x86.sse2.pause()",
@@ -48,6 +52,7 @@ _TEAM = {
     "pool": parallel.POOL,
     "limit": parallel.LIMIT,
     "size": parallel.SIZE,
+    "patience": parallel.PATIENCE,
     "next_block": parallel.NEXT_BLOCK,
     "arrived": parallel.ARRIVED,
     "meetings": parallel.MEETINGS,
@@ -191,7 +196,8 @@ entry:
   br label %next
 next:
   %known = phi i64 [0, %entry], [%generation, %joining], [%generation, %run]
-  call void @wait_while(ptr %pool, ptr %generation.at, i64 %known, i64 <looks.between>)
+  %most = phi i64 [<looks.between>, %entry], [<looks.late>, %joining], [<looks.between>, %run]
+  call void @wait_while(ptr %pool, ptr %generation.at, i64 %known, i64 %most)
   %generation = load atomic i64, ptr %generation.at acquire, align 8
   %stopped = load atomic i64, ptr %stopped.at acquire, align 8
   %stop = icmp ne i64 %stopped, 0
@@ -199,8 +205,8 @@ next:
 joining:
   %rank = atomicrmw add ptr %members, i64 1 seq_cst
   %limit = load i64, ptr %limit.at
-  %most = call i64 @llvm.umin.i64(i64 %limit, i64 4294967296)
-  %member = icmp ult i64 %rank, %most
+  %last = call i64 @llvm.umin.i64(i64 %limit, i64 4294967296)
+  %member = icmp ult i64 %rank, %last
   br i1 %member, label %run, label %next
 run:
   %kernel = load i64, ptr %kernel.at
@@ -214,7 +220,7 @@ end:
 }
 declare i64 @llvm.umin.i64(i64, i64)
 
-; Lets nobody join any more, and returns how many take part.
+; Waits a little for others, then lets nobody join any more; returns how many take part.
 define internal i64 @close(ptr %pool, ptr %team) {
   %size.at = <team.size>
   %known = load i64, ptr %size.at
@@ -225,7 +231,22 @@ end:
 shut:
   %members = <pool.members>
   %limit.at = <team.limit>
+  %patience.at = <team.patience>
   %limit = load i64, ptr %limit.at
+  %patience = load i64, ptr %patience.at
+  br label %look
+look:
+  %looks = phi i64 [0, %shut], [%more, %again]
+  %here = load atomic i64, ptr %members acquire, align 8
+  %all = icmp uge i64 %here, %limit
+  %over = icmp uge i64 %looks, %patience
+  %enough = or i1 %all, %over
+  br i1 %enough, label %go, label %again
+again:
+  call void <pause>
+  %more = add i64 %looks, 1
+  br label %look
+go:
   %joined = atomicrmw or ptr %members, i64 4294967296 seq_cst
   %size = call i64 @llvm.umin.i64(i64 %joined, i64 %limit)
   store i64 %size, ptr %size.at
@@ -267,6 +288,11 @@ define i64 @leave(ptr %team) {
   ret i64 0
 }
 """
+
+
+def patience(nanoseconds: float) -> int:
+    """Return how often the first thread of a kernel looks for others, given its work."""
+    return int(_WAITING_SHARE * nanoseconds / _NANOSECONDS_PER_LOOK)
 
 
 def available() -> bool:

@@ -186,11 +186,14 @@ class Workspaces:
         Size of the part that each of them has of its own.
     multiplies : bool
         Whether the kernel's threads call BLAS.
+    nanoseconds : float
+        Estimated time of what the threads divide.
     """
 
     shared_bytes: int
     thread_bytes: int
     multiplies: bool = False
+    nanoseconds: float = 0.0
     free: list[Workspace] = field(default_factory=list)
 
     def take(self) -> Workspace:
@@ -218,6 +221,7 @@ class Workspaces:
         arena = aligned(self.shared_bytes + threads * self.thread_bytes, np.uint8)
         team = aligned(parallel.WORDS, np.int64)
         team[:] = 0
+        team[parallel.PATIENCE] = thread_pool.patience(self.nanoseconds)
         return Workspace(arena, team, threads)
 
 

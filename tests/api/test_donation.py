@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from jitgrad.codegen import parallel
 from jitgrad.core.errors import ArgumentError, GradientError
 
 WIDE = (80, 40)
@@ -166,3 +168,44 @@ def test_donating_functions_are_traced_along_and_pickled(rng: np.random.Generato
     np.testing.assert_allclose(one, other)
     np.testing.assert_array_equal(mean, before)
     assert step((weights, mean), slope)[0][0] is weights
+
+
+def _random_function(rng: np.random.Generator) -> Any:
+    """Return a function of four square matrices that reads them in all sorts of orders."""
+    steps = [
+        lambda a, b: a + 0.5 * b,
+        lambda a, b: a * b,
+        lambda a, b: np.tanh(a) - b,
+        lambda a, b: a[::-1] + b,
+        lambda a, b: a.T * 0.5 + b,
+        lambda a, b: 0.1 * (a @ b),
+        lambda a, b: a - b.mean(1, keepdims=True),
+        lambda a, b: a + b.sum(0),
+        lambda a, b: np.where(a > 0.0, a, b),
+    ]
+    plan = [(steps[rng.integers(len(steps))], *rng.integers(0, 4 + k, 2)) for k in range(8)]
+    results = rng.integers(2, 12, 4)
+
+    def function(*values: Any) -> Any:
+        made = list(values)
+        for step, first, second in plan:
+            made.append(step(made[first], made[second]))
+        return tuple([made[k] for k in results]), made[-1].sum()
+
+    return function
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("JITGRAD_PROGRAMS", "60")) // 4))
+def test_random_functions_of_donated_arguments(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "LEAST_NANOSECONDS", 0.0 if seed % 2 else 1e9)
+    rng = np.random.default_rng(seed)
+    function = _random_function(rng)
+    values = rng.normal(size=(4, 48, 48))
+    compiled = jg.compile(function, donate=(0, 1, 2, 3))
+    for _ in range(3):
+        given = [value.copy() for value in values]
+        results, total = compiled(*given)
+        expected, expected_total = function(*values)
+        np.testing.assert_allclose(total, expected_total, rtol=1e-9, atol=1e-9)
+        for one, other in zip(results, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)

@@ -276,3 +276,11 @@ def test_blas_has_its_threads_back_after_runs_that_overlap() -> None:
     for worker in workers:
         worker.join()
     assert blas_threads() == before
+
+
+def test_the_first_thread_waits_the_longer_for_others_the_more_there_is_to_do() -> None:
+    little, much = (
+        threads.Workspaces(0, 0, nanoseconds=work).take().team[parallel.PATIENCE]
+        for work in (1e5, 1e7)
+    )
+    assert 0 < little < much
