@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.api.explain import Explanation, explain
+from jitgrad.api.into import check_buffers, placed, run_into, takes_out
 from jitgrad.api.titles import frames_of_our_own, title_of
 from jitgrad.control.loop import limited_memory
 from jitgrad.core.bind import active_trace
@@ -109,6 +110,7 @@ class CompiledFunction:
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
         self._title = title_of(function)
+        self._takes_out = takes_out(function)
         _compiled.add(self)
 
     def forget(self) -> None:
@@ -138,6 +140,8 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the plain function would return."""
         result: Any
+        if kwargs and "out" in kwargs and not self._takes_out:
+            return self._into(kwargs.pop("out"), args, kwargs)
         given: Any = (args, kwargs) if kwargs else args
         for straight in self._straight_named if kwargs else self._straight:
             try:
@@ -173,6 +177,24 @@ class CompiledFunction:
             if isinstance(found, LeftToPython):
                 return found
             return self._run(found[0], leaves, tree, bool(kwargs), found[1])
+
+    def _into(self, out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return `out`, filled with what the plain function would return."""
+        if active_trace() is not None:
+            raise ArgumentError(f"{self._title}: out= has no place inside a compiled function")
+        buffers, structure = flatten(out)
+        check_buffers(self._title, buffers, args, kwargs)
+        leaves, tree = flatten((args, kwargs) if kwargs else args)
+        leaves = widened(leaves)
+        key = call_key(leaves, tree, bool(kwargs), self._dynamic)
+        made = None
+        for variant in tuple(self._variants.get(key, ())):
+            captured = variant.matches(leaves)
+            if captured is not None:
+                made = run_into(variant, leaves, captured, buffers, self._title, self._make)
+                break
+        result = self(*args, **kwargs) if made is None else made[0]
+        return placed(self._title, result, buffers, structure)
 
     def _run_plain(self, why: LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the plain function, after a trace or a compiled run has raised an error.

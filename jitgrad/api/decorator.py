@@ -82,6 +82,10 @@ def compile(
 
     Notes
     -----
+    A call takes ``out=``, arrays or Tensors that results are computed into, in the structure of the
+    result, with None for those that are made anew; where the function has such a parameter itself,
+    it is the function's.
+
     Python floats, arrays and Tensors are inputs of the compiled program; ints, strings and the
     like are part of it. NumPy arrays among the arguments keep NumPy's meaning: what operators and
     NumPy's functions make of them comes back as arrays, what jitgrad's make of them as Tensors.

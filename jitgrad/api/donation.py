@@ -6,8 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
+from jitgrad.api.apart import any_shared
 from jitgrad.api.compile import CompiledFunction, LeftToPython
 from jitgrad.api.titles import title_of
 from jitgrad.core.errors import ArgumentError
@@ -110,23 +109,11 @@ class Donation:
         """
         chosen = self.chosen(args, kwargs)
         known = {id(leaf) for leaf in chosen}
-        spans = []
-        for leaf in flatten((args, kwargs))[0]:
-            array = leaf._raw if isinstance(leaf, Tensor) else leaf
-            if isinstance(array, np.ndarray) and array.size:
-                first, end = np.lib.array_utils.byte_bounds(array)
-                spans.append((first, end, id(leaf) in known))
-        spans.sort()
-        # The end of what reaches farthest so far, of all and of what is donated.
-        reach = reach_of_donated = 0
-        for first, end, is_donated in spans:
-            if first < (reach if is_donated else reach_of_donated):
-                raise ArgumentError(
-                    f"{self.title}: an argument that is donated shares memory with another one",
-                    do="pass a copy of one of them",
-                )
-            reach = max(reach, end)
-            reach_of_donated = max(reach_of_donated, end if is_donated else 0)
+        if any_shared([(leaf, id(leaf) in known) for leaf in flatten((args, kwargs))[0]]):
+            raise ArgumentError(
+                f"{self.title}: an argument that is donated shares memory with another one",
+                do="pass a copy of one of them",
+            )
         return chosen
 
     def spend(self, chosen: list[Any], result: Any) -> None:

@@ -121,6 +121,25 @@ class GraphFunction:
         results = self.forward_program(layouts).run(*raws)
         return list(map(_boxed, results, self.graph.outputs))
 
+    def apply_into(self, arguments: Sequence[Any], into: list[Any]) -> list[Any] | None:
+        """Return the outputs, in the arrays of `into` where these are not None.
+
+        None if the program can't do that, has an error, or a gradient may be asked for. Arguments
+        are those of `apply`.
+        """
+        tensors = [a for a in arguments if isinstance(a, Tensor)]
+        if modes.grad and any(tensor._requires_grad for tensor in tensors):
+            return None
+        raws = [a._raw if isinstance(a, Tensor) else a for a in arguments]
+        run = self.forward_program(tuple(map(layout_of, raws))).make_into()
+        if run is None:
+            return None
+        try:
+            results = run(into, *raws)
+        except Exception:  # the usual way tells what it is
+            return None
+        return list(map(_boxed, results, self.graph.outputs))
+
 
 def _usual_layouts(inputs: Sequence[Value]) -> tuple[int, ...]:
     """Return the layouts of fresh arrays."""

@@ -70,6 +70,9 @@ class Program:
     make_native : callable
         Returns a quicker form of `run`, which returns `jitgrad.runtime.native.MISS` for inputs of
         other shapes, dtypes or layouts; None if there is none.
+    make_into : callable
+        Returns a form of `run` that takes the outputs' arrays as its first argument, a list; it
+        writes to those that are not None, where it returns the very same ones.
     root_of : callable
         Returns the value whose array holds that of another one.
     pending : bool
@@ -85,6 +88,7 @@ class Program:
     seconds: float = 0.0
     fallback: str = ""
     make_native: Callable[..., Callable[..., Any] | None] = lambda *written: None
+    make_into: Callable[[], Callable[..., tuple[Any, ...]] | None] = lambda: None
     root_of: Callable[[Value], Value] = lambda value: value
     pending: bool = False
 
@@ -205,6 +209,7 @@ def _build(text: ProgramText, layout: dict[Value, int], title: str) -> Program:
         program.texts.append(part)
         driver.kernel(part, kernel)
     program.run = driver.finish()
+    program.make_into = functools.cache(driver.finish_into)
     program.make_native = functools.cache(functools.partial(driver.native, layout))
     return program
 
@@ -226,6 +231,9 @@ class _Driver:
         self.lines: list[str] = []
         self.bound: dict[str, Any] = {"empty": np.empty, "evaluate": evaluate_primitive}
         self.kernels: list[tuple[KernelText, Kernel]] = []
+        # The line that makes an array, and the one that returns the results.
+        self.allocations: dict[Value, int] = {}
+        self.returning = ""
 
     def constant(self, stem: str, thing: Any) -> str:
         name = f"{stem}{len(self.bound)}"
@@ -237,6 +245,7 @@ class _Driver:
         for value in part.arguments:
             if value in part.written and value not in self.names:
                 self.names[value] = f"a{len(self.names)}"
+                self.allocations[value] = len(self.lines)
                 self.lines.append(f"{self.names[value]} = {self.new_array(value)}")
         call = self.constant("kernel", kernel.unchecked)
         arguments = [self.names[v] for v in part.arguments]
@@ -325,9 +334,23 @@ class _Driver:
             # An input, or an array that is returned already, must not be returned as it is.
             results.append(f"{text}.copy()" if root in given - numbers else text)
             given.add(root)
-        parameters = ", ".join(self.names[v] for v in self.text.graph.inputs)
-        self.lines.append(f"return ({', '.join(results)}{',' if results else ''})")
-        body = "".join(f"    {line}\n" for line in self.lines)
+        self.returning = f"return ({', '.join(results)}{',' if results else ''})"
+        return self.function([], self.lines)
+
+    def finish_into(self) -> Callable[..., tuple[Any, ...]]:
+        """Return the function that takes arrays for outputs; see `Program.make_into`."""
+        lines = list(self.lines)
+        for number, operand in enumerate(self.text.graph.outputs):
+            place = self.allocations.pop(operand, None) if isinstance(operand, Value) else None
+            if place is not None:
+                given = f"into[{number}]"
+                name, _, made = lines[place].partition(" = ")
+                lines[place] = f"{name} = {made} if {given} is None else {given}"
+        return self.function(["into"], lines)
+
+    def function(self, first: list[str], lines: list[str]) -> Callable[..., tuple[Any, ...]]:
+        parameters = ", ".join([*first, *(self.names[v] for v in self.text.graph.inputs)])
+        body = "".join(f"    {line}\n" for line in [*lines, self.returning])
         namespace = dict(self.bound)
         exec(f"def run({parameters}):\n{body}", namespace)
         run: Callable[..., tuple[Any, ...]] = namespace["run"]
