@@ -207,10 +207,11 @@ class KernelEmitter:
         """Return the text of an element of the buffer of `value`."""
         buffer = self.storage.buffers.get(value)
         axes = buffer.axes if buffer is not None else tuple(range(value.ndim))
-        if buffer is not None:
+        name = self.names[self.storage.over.get(value, value)]
+        if buffer is not None and value not in self.storage.over:
             self.need_buffer(buffer)
         kept = tuple(index[axis] for axis in axes)
-        return self.names[value] + index_text(kept, loops, self.offset_parameter, self.looked_up)
+        return name + index_text(kept, loops, self.offset_parameter, self.looked_up)
 
     def need_buffer(self, buffer: Buffer) -> None:
         """Make the prologue define the buffer, at its first mention."""
@@ -434,9 +435,8 @@ class KernelEmitter:
             return False
         if self.register_uses.get(out) != 1:
             return False
-        over = self.storage.over.values()
-        if any(read.value in over for read in self.statement_of[out].reads()):
-            return False  # a result may be written there first
+        if any(self.storage.is_overwritten(read.value) for read in self.statement_of[out].reads()):
+            return False
         readers = self.schedule.readers[out]
         definition = self.schedule.loops_of[out]
         if readers[0] != definition.around:

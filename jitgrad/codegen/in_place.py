@@ -113,7 +113,8 @@ def _is_last(made: _Place, source: Value, places: Sequence[_Place]) -> bool:
             continue
         step = leaf.statement if isinstance(leaf, Compute) else leaf.step
         reads = [read for read in step.reads() if read.value is source]
-        if not reads or (place.item < made.item and leaf.loops):
+        # What stands outside of loops each thread reads when it comes there; products it awaits.
+        if not reads or (place.item < made.item and (leaf.loops or isinstance(leaf, Call))):
             continue
         if (
             isinstance(leaf, Call)

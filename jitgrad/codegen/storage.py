@@ -143,7 +143,8 @@ class Storage:
     arena_bytes : dict
         Size of the arena of each kernel part, by its number.
     over : dict
-        Results that are written over inputs, with these inputs.
+        Results that are written over inputs, with these inputs; elements of both have one name in
+        the text, so that LLVM sees that what is read and what is written is the same.
     """
 
     buffers: dict[Value, Buffer] = field(default_factory=dict)
@@ -152,6 +153,10 @@ class Storage:
     shared: set[Value] = field(default_factory=set)
     arena_bytes: dict[int, int] = field(default_factory=dict)
     over: dict[Value, Value] = field(default_factory=dict)
+
+    def is_overwritten(self, value: Value) -> bool:
+        """Return whether a result is written over `value`."""
+        return any(value is source for source in self.over.values())
 
     def root(self, value: Value) -> Value:
         """Return the value whose memory `value` is."""
