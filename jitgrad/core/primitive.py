@@ -317,7 +317,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """The compiled program calls `eager` on arrays between its kernels."""
+    """The compiled program calls `eager` on arrays between its kernels.
+
+    Parameters
+    ----------
+    spelled : callable, optional
+        Computes the same of Tensors with other operations, element by element, where there is
+        little to compute; takes the static parameters as well. What `eager` raises is an index out
+        of range here, after which `eager` is called.
+    fits : callable
+        ``fits(*specs, **params)`` says whether that is so.
+    """
+
+    spelled: Callable[..., Any] | None = None
+    fits: Callable[..., bool] = lambda *specs, **params: False
 
 
 Lowering = (

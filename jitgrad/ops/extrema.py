@@ -22,7 +22,8 @@ from jitgrad.core.primitive import (
 from jitgrad.core.public import public
 from jitgrad.core.shapes import AxisLike, normalize_axes, normalize_axis, reduced_shape
 from jitgrad.core.spec import Spec
-from jitgrad.ops.comparison import isnan
+from jitgrad.ops.comparison import gt, isnan, lt
+from jitgrad.ops.creation import full_primitive
 from jitgrad.ops.families import reduction, reduction_samples
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.reduction import spread, sum_over
@@ -104,7 +105,13 @@ def _index_samples(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
-def _index_of(name: str, eager: Callable[..., Any], doc: str) -> Primitive:
+# Along an axis of so many elements they are compared one after the other.
+_MOST_COMPARED = 16
+
+
+def _index_of(
+    name: str, eager: Callable[..., Any], is_better: Callable[[Any, Any], Any], doc: str
+) -> Primitive:
     def infer(x: Spec, axis: int, keepdims: bool) -> Spec:
         if x.shape[axis] == 0:
             raise ShapeError(
@@ -113,6 +120,18 @@ def _index_of(name: str, eager: Callable[..., Any], doc: str) -> Primitive:
             )
         return Spec(reduced_shape(x.shape, (axis,), keepdims), int64)
 
+    def spelled(x: Any, axis: int, keepdims: bool) -> Any:
+        before = (slice(None),) * axis
+        best = x[(*before, 0)]
+        where = full_primitive(shape=best.shape, value=0, dtype=int64)
+        for number in range(1, x.shape[axis]):
+            element = x[(*before, number)]
+            better = is_better(element, best)
+            if is_floating(x.dtype):
+                better = better | (isnan(element) & ~isnan(best))
+            where, best = select(better, number, where), select(better, element, best)
+        return reshape_to(where, reduced_shape(x.shape, (axis,), keepdims))
+
     return register(
         Primitive(
             name,
@@ -120,7 +139,7 @@ def _index_of(name: str, eager: Callable[..., Any], doc: str) -> Primitive:
             eager=lambda x, axis, keepdims: eager(x, axis=axis, keepdims=keepdims),
             infer=infer,
             derivative=none("indices do not vary continuously"),
-            lowering=External(),
+            lowering=External(spelled, lambda x, axis, keepdims: x.shape[axis] <= _MOST_COMPARED),
             samples=_index_samples,
             doc=doc,
             grad_name="",
@@ -128,8 +147,12 @@ def _index_of(name: str, eager: Callable[..., Any], doc: str) -> Primitive:
     )
 
 
-argmax_along = _index_of("argmax", np.argmax, "Index of the first largest element along an axis.")
-argmin_along = _index_of("argmin", np.argmin, "Index of the first smallest element along an axis.")
+argmax_along = _index_of(
+    "argmax", np.argmax, gt, "Index of the first largest element along an axis."
+)
+argmin_along = _index_of(
+    "argmin", np.argmin, lt, "Index of the first smallest element along an axis."
+)
 
 
 def _index(operation: Primitive, x: ArrayLike, dim: int | None, keepdim: bool) -> Any:

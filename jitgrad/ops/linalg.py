@@ -29,6 +29,7 @@ from jitgrad.ops.contraction import matmul_stack, swap_last_axes
 from jitgrad.ops.diagonal import diagonal_primitive, diagonal_transpose, tril, triu
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import reshape_to
+from jitgrad.ops.small_matrices import inverse_of_elements, is_spelled_out, solution_of_elements
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
@@ -170,7 +171,7 @@ solve_primitive: Primitive = register(
             ),
             lambda ct, a: solve_primitive(swap_last_axes(a), ct),
         ),
-        lowering=External(),
+        lowering=External(solution_of_elements, is_spelled_out),
         samples=_system_samples,
         doc="Solutions x of linear systems a @ x = b, one for each column of b.",
         grad_name="LinalgSolveExBackward0",
@@ -271,7 +272,7 @@ inv_primitive: Primitive = register(
         eager=_inv_eager,
         infer=square_infer("inv"),
         derivative=vjps(_inverse_vjp),
-        lowering=External(),
+        lowering=External(inverse_of_elements, is_spelled_out),
         samples=_inv_samples,
         doc="Inverse of each matrix; where not strict, infinities for a singular one.",
         grad_name="LinalgInvExBackward0",

@@ -17,6 +17,7 @@ from jitgrad.control.bodies import (
     set_loop_engine,
     set_runners,
 )
+from jitgrad.core.errors import IndexingError
 from jitgrad.core.extents import has_extents
 from jitgrad.core.primitive import External
 from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Value
@@ -27,6 +28,7 @@ from jitgrad.runtime.native import MISS
 from jitgrad.runtime.program import USUAL_LAYOUT, Program, make_program
 from jitgrad.runtime.repeat import repeater_of
 from jitgrad.transforms.simplify import simplify
+from jitgrad.transforms.spell_out import spell_out
 
 Array = np.ndarray[Any, Any]
 
@@ -59,9 +61,24 @@ def _compiled(body: SubGraph) -> Runner:
     run = _on_interpreter(inner) if program.fallback else program.run
     native = None if program.fallback else program.make_native()
     quick = run if native is None else _native_or(native, run)
+    if spell_out(inner) is not inner:
+        quick = _or_interpreted(quick, inner)
     if place == list(range(len(computed))):
         return quick
     return _handing_on(quick, place)
+
+
+def _or_interpreted(run: Runner, graph: Graph) -> Runner:
+    """Return what says what is wrong where a kernel only finds an index that is out of range."""
+    plainly = _on_interpreter(graph)
+
+    def quick(*arrays: Any) -> tuple[Array, ...]:
+        try:
+            return run(*arrays)
+        except IndexingError:
+            return plainly(*arrays)
+
+    return quick
 
 
 def _is_sized_late(graph: Graph) -> bool:

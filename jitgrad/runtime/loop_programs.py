@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from jitgrad.control.bodies import LoopEngine
 from jitgrad.control.loop_form import INDEX, Loop, differentiable
 from jitgrad.control.run_loop import usual_arrays
 from jitgrad.core.dtypes import int64
+from jitgrad.core.errors import IndexingError
 from jitgrad.core.spec import Spec
+from jitgrad.ir.subgraph import SubGraph
 from jitgrad.loops.builder import NotLowerableError
 from jitgrad.loops.extrema import with_shared_extrema
 from jitgrad.loops.lower import lower_loop
@@ -22,6 +24,7 @@ from jitgrad.loops.program import Array as Memory
 from jitgrad.loops.program import Program
 from jitgrad.loops.reverse import reverse
 from jitgrad.runtime.loop_kernels import LoopKernel, Stacks
+from jitgrad.transforms.spell_out import spell_out
 
 Array = np.ndarray[Any, Any]
 
@@ -127,7 +130,7 @@ class NativeLoop:
     """
 
     def __init__(self, loop: Loop, bounds: tuple[int | None, int | None]) -> None:
-        self.loop = loop
+        self.loop = loop = _spelled_out(loop)
         self.bounds = bounds
         self.specs = specs_of(loop)
         self.title = loop.body.name.replace(" ", "_") or "loop"
@@ -173,6 +176,13 @@ class NativeLoop:
             outputs = differentiable(self.loop)
             found = self._pairs[keep] = KernelPair(program, outputs, wanted, self.title)
         return found
+
+
+def _spelled_out(loop: Loop) -> Loop:
+    body, condition = loop.body, loop.condition
+    if condition is not None:
+        condition = SubGraph(spell_out(condition.graph), condition.name)
+    return replace(loop, body=SubGraph(spell_out(body.graph), body.name), condition=condition)
 
 
 def specs_of(loop: Loop) -> list[Spec]:
@@ -230,15 +240,18 @@ class _Engine(LoopEngine):
         native = self.native(loop, operands)
         if native is None:
             return None
-        if not keep:
-            return native.run(operands), None
         try:
+            if not keep:
+                return native.run(operands), None
             pair = native.pair(keep)
+            inputs = native.inputs(pair.reversed.forward, operands)
+            results, record = pair.run(inputs, native.counts(operands))
         except NotLowerableError as error:
             self._reasons[loop] = str(error)
             return None
-        inputs = native.inputs(pair.reversed.forward, operands)
-        results, record = pair.run(inputs, native.counts(operands))
+        except IndexingError:
+            # What is really wrong, the bodies tell, one by one.
+            return None
         return results, (native, keep, record)
 
     def kept_bytes(self, loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]) -> int | None:

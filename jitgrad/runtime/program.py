@@ -35,6 +35,7 @@ from jitgrad.runtime.native import (
 )
 from jitgrad.runtime.small_loops import small_loops
 from jitgrad.runtime.threads import Workspaces, prepare_blas
+from jitgrad.transforms.spell_out import spell_out
 
 Array = np.ndarray[Any, Any]
 # Bits of ndarray.flags.num: C-contiguous, aligned, and writeable.
@@ -141,6 +142,7 @@ def build_program(
     graph: Graph, layouts: Sequence[int], title: str, given: Sequence[Value] = ()
 ) -> Program:
     """Generate and build the program of `graph`, without a warning; see `make_program`."""
+    graph = spell_out(graph)
     if any(not bits & _ALIGNED for bits in layouts if bits >= 0):
         return _with_aligned_copies(graph, layouts, title)
     start = time.perf_counter()

@@ -195,7 +195,20 @@ class Binding:
             swaps.update({p: taken[p] for p in cycle})  # type: ignore[misc]
         if not self.is_counted and any(swaps[swaps[place]] != place for place in swaps):
             raise CannotRepeatError("how often it runs decides which variable has which Tensor")
+        self.check_names(swaps)
         return swaps
+
+    def check_names(self, swaps: dict[Place, Place]) -> None:
+        """Refuse Tensors that variables exchange and that have other names besides.
+
+        These show what is changed in place under the variables' names, at times.
+        """
+        initial = [self.initial(place) for place in swaps]
+        others = [self.initial(place) for place in self.run.entered if place not in swaps]
+        others += [held.tensor for held in self.trace.closures.values()]
+        memory = [t._storage for t in initial if is_array(t)]
+        if any(is_array(t) and any(t._storage is own for own in memory) for t in others):
+            raise CannotRepeatError("a Tensor that variables exchange has other names besides")
 
     @property
     def is_counted(self) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jitgrad.core.affine import Affine
 from jitgrad.core.dtypes import is_floating
-from jitgrad.core.primitive import Alias, Contraction, Fill, IndexMap, Template
+from jitgrad.core.primitive import Alias, Contraction, Fill, IndexMap, Pieces, Template
 from jitgrad.core.spec import Count, Spec
 from jitgrad.ir.graph import Graph, GraphBuilder, Literal, Node, Operand, Value
 from jitgrad.ir.interpret import evaluate_primitive
@@ -124,12 +124,12 @@ def _typed(value: Any) -> Any:
 def remove_identities(graph: Graph, keep_stops: bool) -> Graph:
     """Replace the output of an operation that changes nothing by its input.
 
-    Before: ``a = mul x 1.0; b = reshape a shape=(3,); y = tanh b`` with ``x: f64[3]``.
-    After: ``y = tanh x``.
+    Before: ``a = mul x 1.0; b = reshape a shape=(3,); c = slice_update z b index=0:3; y = tanh c``
+    with ``x, z: f64[3]``. After: ``y = tanh x``.
     """
 
     def unchanged(node: Node) -> tuple[Operand, ...] | None:
-        kept = _neutral(node) or _moves_nothing(node, keep_stops)
+        kept = _neutral(node) or _moves_nothing(node, keep_stops) or _replaces_all(node)
         return None if kept is None else (kept,)
 
     return _substitute(graph, unchanged)
@@ -161,6 +161,20 @@ def _moves_nothing(node: Node, keep_stops: bool) -> Operand | None:
     index = tuple(map(Affine.index, range(operand.spec.ndim)))
     moved = lowering.function(index, operand.spec, **node.params)
     return operand if moved == index else None
+
+
+def _replaces_all(node: Node) -> Operand | None:
+    """Return the input that an operation writes over all that it makes: ``x[:] = y``."""
+    lowering, out = node.primitive.lowering, node.outputs[0].spec
+    if not isinstance(lowering, Pieces):
+        return None
+    pieces = lowering.function(*node.specs, **node.params)
+    if not pieces or pieces[-1].source is None or pieces[-1].shape != out.shape:
+        return None
+    operand = node.inputs[pieces[-1].source]
+    index = tuple(map(Affine.index, range(out.ndim)))
+    is_whole = _same(operand.spec, out) and pieces[-1].place(index) == index
+    return operand if is_whole and isinstance(operand, Value) else None
 
 
 def _same(a: Spec, b: Spec) -> bool:

@@ -74,9 +74,37 @@ def changed_after_the_branch(x: Any) -> Any:
     return total, x
 
 
+def elements_of_one_of_two(x: Any) -> Any:
+    y, s = x * 2.0, x.sum() * 0.0
+    for v in x:
+        s = s + v
+        x, y = y, x
+        x[1:-1] = 0.5 * s * y[2:]
+    return s, x
+
+
+def another_name_of_one_of_two(x: Any) -> Any:
+    y, w, s = x * 2.0, x, x.sum() * 0.0
+    for i in range(7):
+        s = s + w[i]
+        x, y = y, x
+        x[1:-1] = 0.5 * s * y[2:]
+    return s, x
+
+
+def a_part_of_one_of_two(x: Any) -> Any:
+    y, w, s = x * 2.0, x[1:5], x.sum() * 0.0
+    for i in range(7):
+        s = s + w[1] * i
+        x, y = y, x
+        x[1:-1] = 0.5 * s * y[2:]
+    return s, x
+
+
 _PROGRAMS = [
     element_in_a_branch, element_set_in_a_branch, element_of_a_loop, changed_after_the_loop,
     whole_changed_after_the_loop, never_entered, changed_after_the_branch,
+    elements_of_one_of_two, another_name_of_one_of_two, a_part_of_one_of_two,
 ]  # fmt: skip
 
 
