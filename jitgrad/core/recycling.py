@@ -18,8 +18,11 @@ Array = np.ndarray[Any, Any]
 
 # From this size on the C library takes memory from the system and gives it back.
 LARGE = 1 << 17
-# Of each kind at most so many are kept: one call's result, and that of the call before.
+# Of each kind at least so many are kept: one call's result, and that of the call before.
 _KEPT = 2
+# More of those that are not so large: a program works with several at a time.
+_MANY_KEPT = 8
+_BYTES_KEPT = 1 << 25
 # Larger ones are given back to the system, where nobody says that they are needed again.
 _MOST_KEPT = 1 << 26
 
@@ -38,6 +41,8 @@ def recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array
         Of the arrays.
     """
     given: list[Array] = []
+    size = max(math.prod(shape) * dtype.itemsize, 1)
+    most = max(_KEPT, min(_MANY_KEPT, _BYTES_KEPT // size))
     alone = _references([np.empty(0)])[1]
 
     def take() -> Array:
@@ -49,7 +54,7 @@ def recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array
             if references == alone:
                 return array
         array = np.empty(shape, dtype)
-        if len(given) < _KEPT:
+        if len(given) < most:
             given.append(array)
         return array
 
@@ -85,6 +90,34 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if not LARGE <= math.prod(shape) * dtype.itemsize <= _MOST_KEPT:
         return np.empty(shape, dtype)
     return _maker(shape, dtype)()
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array of zeros; a large one may have been used before.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    dtype : dtype
+        Of the array.
+    """
+    array = empty(shape, dtype)
+    array.fill(0)
+    return array
+
+
+def copy(array: Array) -> Array:
+    """Return a contiguous copy of an array; a large one may have been used before.
+
+    Parameters
+    ----------
+    array : ndarray
+        What to copy.
+    """
+    made = empty(array.shape, array.dtype)
+    np.copyto(made, array)
+    return made
 
 
 @functools.lru_cache(maxsize=16)

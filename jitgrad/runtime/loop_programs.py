@@ -15,6 +15,7 @@ from jitgrad.control.loop_form import INDEX, Loop, differentiable
 from jitgrad.control.run_loop import usual_arrays
 from jitgrad.core.dtypes import int64
 from jitgrad.core.errors import IndexingError
+from jitgrad.core.recycling import copy, zeros
 from jitgrad.core.spec import Spec
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.loops.builder import NotLowerableError
@@ -97,7 +98,7 @@ class KernelPair:
             if not code:
                 break
             self.stacks.grow(-1 - code, heights[-1 - code])
-        results = [given[m].copy() if m in states else given[m] for m in outputs]
+        results = [copy(given[m]) if m in states else given[m] for m in outputs]
         return results, Record(self, stacks, heights, states)
 
     def run_back(
@@ -110,9 +111,9 @@ class KernelPair:
         """Return the cotangents of the inputs."""
         made = self.reversed
         # The way back changes both.
-        states = {m: a.copy() for m, a in record.states.items()}
-        cotangents = {m: ct.copy() for m, ct in zip(made.cotangents, cts, strict=True)}
-        gradients = {m: np.zeros(m.shape, m.dtype) for m in made.gradients}
+        states = {m: copy(a) for m, a in record.states.items()}
+        cotangents = {m: copy(ct) for m, ct in zip(made.cotangents, cts, strict=True)}
+        gradients = {m: zeros(m.shape, m.dtype) for m in made.gradients}
         given = {**inputs, **states, **cotangents, **gradients}
         self.backward.run(given, counts, record.stacks, record.heights)
         return [gradients[m] for m in made.gradients]
