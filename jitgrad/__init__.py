@@ -62,6 +62,7 @@ from jitgrad.api.custom import custom_jvp, custom_vjp  # noqa: E402
 from jitgrad.api.decorator import compile  # noqa: E402
 from jitgrad.api.directional import hvp, jvp, vjp  # noqa: E402
 from jitgrad.api.jacobians import hessian, jacrev  # noqa: E402
+from jitgrad.api.vmap import vmap  # noqa: E402
 from jitgrad.control import user_function as _user_function  # noqa: E402, F401 - records them
 from jitgrad.control.branches import checkpoint, cond, switch  # noqa: E402
 from jitgrad.control.loops import fori_loop, map, scan, while_loop  # noqa: E402
@@ -138,6 +139,7 @@ __all__ = [
     "testing",
     "value_and_grad",
     "vjp",
+    "vmap",
     "while_loop",
 ]
 

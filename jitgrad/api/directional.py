@@ -16,7 +16,7 @@ from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeE
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ops.creation import ones
 from jitgrad.syntax.calls import callee
-from jitgrad.tensor.backward import gradients_of, leaves_behind
+from jitgrad.tensor.backward import gradients_between, leaves_behind
 from jitgrad.tensor.modes import differentiating, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
 from jitgrad.trace.stand_ins import strong
@@ -276,7 +276,7 @@ def _sweep(
     cotangents: Sequence[Tensor],
     create_graph: bool,
 ) -> list[Tensor | None]:
-    return gradients_of(
+    return gradients_between(
         outputs,
         inputs,
         cotangents,

@@ -23,14 +23,18 @@ from jitgrad.control.run_loop import own_copies, usual_arrays
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import int64, is_floating
 from jitgrad.core.errors import ArgumentError, DtypeError, TraceError
-from jitgrad.core.primitive import External, Primitive, together
+from jitgrad.core.primitive import Examples, External, Primitive, Shared, together
 from jitgrad.core.spec import Spec
 from jitgrad.core.tree import flatten, map_tree, unflatten
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.ops.cast import convert
+from jitgrad.ops.comparison import eq
+from jitgrad.ops.selection import select
+from jitgrad.ops.shape import reshape_to
 from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor, box_tensor
 from jitgrad.trace.user_code import as_traced
+from jitgrad.transforms.replay import replay
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -271,6 +275,41 @@ def _branch_back(branch: SubGraph, wrt: tuple[int, ...], outputs: tuple[int, ...
     return SubGraph(backward_graph(branch.graph, wrt, outputs), f"adjoint of {branch.name}")
 
 
+def _for_examples(
+    examples: Examples, index: Any, *operands: Any, branches: tuple[SubGraph, ...]
+) -> list[Any]:
+    flags = examples.batched[1:]
+    if examples.batched[0]:
+        return _all_for_examples(examples, index, operands, branches)
+    found = [examples.of_graph(branch.graph, flags)[1] for branch in branches]
+    wanted = [any(column) for column in zip(*found, strict=True)]
+    graphs = [examples.of_graph(branch.graph, flags, wanted)[0] for branch in branches]
+    named = zip(graphs, branches, strict=True)
+    bodies = tuple([SubGraph(graph, f"examples of {branch.name}") for graph, branch in named])
+    made = branch_primitive(index, *operands, branches=bodies)
+    results = made if isinstance(made, tuple) else (made,)
+    return [x if flag else Shared(x) for x, flag in zip(results, wanted, strict=True)]
+
+
+def _all_for_examples(
+    examples: Examples, index: Any, operands: Sequence[Any], branches: Sequence[SubGraph]
+) -> list[Any]:
+    """Run all branches for all examples, each of which takes what it has chosen."""
+    wanted = (True,) * len(examples.outputs)
+    chosen: list[Any] = []
+    for number, branch in enumerate(branches):
+        graph, _ = examples.of_graph(branch.graph, examples.batched[1:], wanted)
+        made = replay(graph, operands)
+        if chosen:
+            mask = eq(index, number)
+            made = [
+                select(reshape_to(mask, (examples.count, *[1] * spec.ndim)), new, old)
+                for new, old, spec in zip(made, chosen, examples.outputs, strict=True)
+            ]
+        chosen = made
+    return chosen
+
+
 branch_primitive = Primitive(
     "branch",
     ("*xs",),
@@ -281,4 +320,5 @@ branch_primitive = Primitive(
     samples=lambda rng: [],
     doc="Runs one of several graphs.",
     grad_name="BranchBackward",
+    batching=_for_examples,
 )

@@ -19,12 +19,13 @@ import numpy as np
 
 from jitgrad.control.derive import tangent_graph
 from jitgrad.control.limited import run_back, run_forward
+from jitgrad.control.loop_examples import LoopOfExamples
 from jitgrad.control.loop_form import INDEX, Loop, active_parts, differentiable
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.errors import ArgumentError
-from jitgrad.core.primitive import External, Primitive, together
+from jitgrad.core.primitive import Examples, External, Primitive, Shared, together
 from jitgrad.core.spec import Spec
-from jitgrad.ir.graph import Graph, Value
+from jitgrad.ir.graph import Graph, Node, Value
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.tensor.tensor import Tensor
 
@@ -91,6 +92,20 @@ def _forget(params: dict[str, Any], read: tuple[bool, ...]) -> dict[str, Any]:
     return params if read[-1] else {**params, "keep": ()}
 
 
+def _for_examples(examples: Examples, *xs: Any, keep: tuple[int, ...], **params: Any) -> Any:
+    single = Loop.of(params)
+    if any(examples.batched[:INDEX]):
+        # Each example has a range of its own. Nobody reads the records: see the way back.
+        inputs = tuple([Value(Spec(s.shape, s.dtype)) for s in examples.specs])
+        outputs = tuple([Value(spec) for spec in examples.outputs])
+        node = Node(_loop, inputs, {"keep": (), **params}, outputs)
+        graph = Graph(inputs, (node,), outputs[:-1])
+        return (*examples.one_by_one(graph, xs, examples.batched), Shared(None))
+    whole = LoopOfExamples.of(examples, single, examples.batched)
+    results, record = bind_loop(whole.loop, whole.given(xs, examples.batched), keep)
+    return (*whole.results(results), Shared(record))
+
+
 _loop = Primitive(
     "loop",
     ("*xs",),
@@ -102,6 +117,7 @@ _loop = Primitive(
     doc="Runs a body again and again.",
     grad_name="LoopBackward",
     unread=_forget,
+    batching=_for_examples,
 )
 
 
@@ -250,6 +266,43 @@ def _tangent_loop(loop: Loop, by: tuple[int, ...]) -> Loop:
     )
 
 
+def _back_for_examples(examples: Examples, *xs: Any, wanted: tuple[int, ...], **params: Any) -> Any:
+    """Run the loop of all examples once more, and then back; equal runs become one in a trace."""
+    single = Loop.of(params)
+    places = differentiable(single)
+    count = len(xs) - 1 - len(places)
+    if any(examples.batched[:INDEX]):
+        return examples.one_by_one(
+            _there_and_back(single, examples.specs, wanted), xs[:-1], examples.batched[:-1]
+        )
+    operands, cts = xs[:count], xs[count:-1]
+    batched, has_ct = examples.batched[:count], examples.batched[count:-1]
+    # The examples' gradients are apart even where what they are taken by is the same for all.
+    own = [flag or k in wanted for k, flag in enumerate(batched)]
+    asked = [False] * len(single.outputs)
+    for place, flag in zip(places, has_ct, strict=True):
+        asked[place] = flag
+    whole = LoopOfExamples.of(examples, single, own, asked)
+    given = whole.given(operands, batched)
+    _, record = bind_loop(whole.loop, given, wanted)
+    arriving = zip(places, cts, has_ct, strict=True)
+    seeds = [whole.cotangent(place, ct, flag) for place, ct, flag in arriving]
+    found = run_backward(whole.loop, given, seeds, record, wanted)
+    return [whole.for_operand(k, x) for k, x in zip(wanted, found, strict=True)]
+
+
+def _there_and_back(loop: Loop, specs: Sequence[Spec], wanted: tuple[int, ...]) -> Graph:
+    """Return the graph from operands and cotangents to the cotangents of some operands."""
+    inputs = tuple([Value(Spec(s.shape, s.dtype)) for s in specs[:-1]])
+    operands = inputs[: len(inputs) - len(differentiable(loop))]
+    results = tuple([Value(spec) for spec in (*loop.outputs, _RECORD)])
+    there = Node(_loop, operands, {"keep": wanted, **_params(loop)}, results)
+    found = tuple([Value(Spec(specs[k].shape, specs[k].dtype)) for k in wanted])
+    params = {"wanted": wanted, **_params(loop)}
+    back = Node(_loop_backward, (*inputs, results[-1]), params, found)
+    return Graph(inputs, (there, back), found)
+
+
 _loop_backward = Primitive(
     "loop_backward",
     ("*xs",),
@@ -260,6 +313,7 @@ _loop_backward = Primitive(
     samples=lambda rng: [],
     doc="Carries cotangents back through a loop.",
     grad_name="LoopBackwardBackward",
+    batching=_back_for_examples,
 )
 
 

@@ -15,9 +15,10 @@ from jitgrad.control.run_loop import own_copies, usual_arrays
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import is_floating
 from jitgrad.core.errors import TraceError
-from jitgrad.core.primitive import External, Primitive, together
+from jitgrad.core.primitive import Examples, External, Primitive, together
 from jitgrad.core.spec import Spec
 from jitgrad.ir.subgraph import SubGraph
+from jitgrad.ops.batching import all_batched
 from jitgrad.tensor.function import Function, FunctionContext, set_recorder
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.stand_ins import strong
@@ -41,6 +42,23 @@ def _backward(ct: Any, xs: Any, wanted: Any, params: Any) -> Sequence[Any]:
     return [found[given.index(k)] if k in given else None for k in wanted]
 
 
+def _for_examples(
+    examples: Examples, *xs: Any, body: SubGraph, back: SubGraph, **params: Any
+) -> Any:
+    there, _ = examples.of_graph(
+        body.graph, (True,) * len(body.graph.inputs), (True,) * len(body.graph.outputs)
+    )
+    again, _ = examples.of_graph(
+        back.graph, (True,) * len(back.graph.inputs), (True,) * len(back.graph.outputs)
+    )
+    return user_function(
+        *all_batched(examples, xs),
+        body=SubGraph(there, body.name),
+        back=SubGraph(again, back.name),
+        **params,
+    )
+
+
 user_function = Primitive(
     "user_function",
     ("*xs",),
@@ -51,6 +69,7 @@ user_function = Primitive(
     samples=lambda rng: [],
     doc="Runs a graph whose derivative is another graph.",
     grad_name="FunctionBackward",
+    batching=_for_examples,
     inline=True,
 )
 

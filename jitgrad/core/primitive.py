@@ -387,6 +387,56 @@ class Summed:
     fits: Callable[..., bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A result that is the same for all examples.
+
+    Parameters
+    ----------
+    value : Tensor
+        The result, without an axis of examples.
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """What a batching rule is told about a call on many examples at once.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        The operation.
+    count : int
+        How many examples there are.
+    batched : tuple of bool
+        Which inputs are different for each example; their first axis is that of the examples.
+    specs, outputs : tuple of Spec
+        Of inputs and outputs of one example.
+    of_graph : callable
+        ``of_graph(graph, batched, wanted)`` gives the graph that does for all examples what
+        `graph` does for one, with an axis of examples for inputs that are `batched` and at least
+        for outputs that are `wanted`; and which outputs have it.
+    one_by_one : callable
+        ``one_by_one(graph, inputs, batched)`` gives the outputs of a graph that is run for one
+        example after the other.
+    """
+
+    primitive: Primitive
+    count: int
+    batched: tuple[bool, ...]
+    specs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
+    of_graph: Callable[..., Any]
+    one_by_one: Callable[..., Any]
+
+
+# Of `Examples`, the inputs, and the static parameters by name. Gives outputs whose first axis is
+# that of the examples, or `Shared`; None to run one example after the other.
+Batching = Callable[..., Any]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Primitive:
     """One operation.
@@ -434,6 +484,10 @@ class Primitive:
     inline : bool
         Whether its static parameter ``body``, a graph of its inputs, may stand in its place where
         no derivative is taken any more.
+    batching : callable, optional
+        ``batching(examples, *inputs, **params)``, written with operations, does for many examples
+        at once what the operation does for one; see `Examples`. Without it `jitgrad.vmap` runs one
+        after the other.
     """
 
     name: str
@@ -453,6 +507,7 @@ class Primitive:
     unread: Callable[[dict[str, Any], tuple[bool, ...]], dict[str, Any]] | None = None
     summed: Summed | None = None
     inline: bool = False
+    batching: Batching | None = None
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Call the operation; arguments beyond its inputs are static parameters by name."""

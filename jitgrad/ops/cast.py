@@ -20,6 +20,7 @@ from jitgrad.core.primitive import (
 )
 from jitgrad.core.public import public, publish
 from jitgrad.core.spec import Spec
+from jitgrad.ops.batching import all_batched, broadcasting
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
@@ -43,6 +44,7 @@ cast: Primitive = register(
         samples=_samples,
         doc="Each element in another dtype.",
         grad_name="ToCopyBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -59,6 +61,7 @@ stop_gradient: Primitive = register(
         grad_name="",
         view=True,
         write_view=lambda base, part: with_value(base, part),
+        batching=broadcasting,
     )
 )
 
@@ -77,6 +80,7 @@ with_value: Primitive = register(
         ],
         doc="The second input with the history of the first: what writing to a detached view does.",
         grad_name="AliasBackward0",
+        batching=lambda examples, x, value: with_value(*all_batched(examples, (x, value))),
     )
 )
 
@@ -91,6 +95,7 @@ number_primitive = Primitive(
     samples=lambda rng: [],
     doc="An element taken for a Python number, which takes part in promotion by its category.",
     grad_name="",
+    batching=lambda examples, x: x,
 )
 
 

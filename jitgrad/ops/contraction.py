@@ -16,6 +16,7 @@ from jitgrad.core.public import public
 from jitgrad.core.shapes import broadcast_shapes, normalize_axis
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import add, mul
+from jitgrad.ops.batching import broadcasting
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import permute_axes, reshape_primitive, reshape_to
 
@@ -87,6 +88,7 @@ matmul_stack: Primitive = register(
         samples=_samples,
         doc="Product of matrices, or of stacks of matrices whose leading axes broadcast.",
         grad_name="MmBackward0",
+        batching=broadcasting,
         # x1 y1 + x2 y2 = [x1 x2] [y1; y2]
         summed=Summed(
             lambda x, y: np.matmul(

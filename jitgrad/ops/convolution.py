@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.core.bind import box
+from jitgrad.core.bind import bind, box
 from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
 from jitgrad.core.primitive import (
     Call,
     Derivative,
+    Examples,
     Primitive,
     Sample,
     SampleMaker,
@@ -139,6 +140,16 @@ def _samples(which: tuple[int, int]) -> SampleMaker:
     return make
 
 
+def _batched_convolution(examples: Examples, images: Any, filters: Any, **geometry: Any) -> Any:
+    """Take the examples for more images, where all have the same filters."""
+    if examples.batched[1] or examples.primitive is convolution_weight:
+        return None
+    first, (output,) = examples.specs[0], examples.outputs
+    flat = reshape_to(images, (examples.count * first.shape[0], *first.shape[1:]))
+    made = bind(examples.primitive, (flat, filters), geometry)
+    return reshape_to(made, (examples.count, *output.shape))
+
+
 def _convolution(
     name: str,
     inputs: tuple[str, str],
@@ -164,6 +175,7 @@ def _convolution(
             _samples(samples),
             doc,
             "ConvolutionBackward0",
+            batching=_batched_convolution,
         )
     )
 

@@ -33,6 +33,7 @@ from jitgrad.core.primitive import (
 )
 from jitgrad.core.public import public, publish
 from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.batching import broadcasting
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import ArrayLike, Tensor
@@ -124,6 +125,7 @@ clone_primitive: Primitive = register(
         ],
         doc="The same values in memory of their own.",
         grad_name="CloneBackward0",
+        batching=broadcasting,
     )
 )
 

@@ -26,6 +26,7 @@ from jitgrad.core.primitive import External, Primitive, Sample, register, vjps
 from jitgrad.core.public import public
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import add, div, mul, neg, scale_cotangent, sub
+from jitgrad.ops.batching import broadcasting
 from jitgrad.ops.contraction import matmul, matmul_stack, swap_last_axes
 from jitgrad.ops.creation import eye
 from jitgrad.ops.diagonal import diag_embed, tril
@@ -121,6 +122,7 @@ eigh_primitive: Primitive = register(
         samples=_symmetric_samples,
         doc="Eigenvalues, ascending, and eigenvectors of the symmetric part of each matrix.",
         grad_name="LinalgEighBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -255,6 +257,7 @@ svd_primitive: Primitive = register(
         samples=_svd_samples,
         doc="Singular values, descending, with left and right singular vectors of each matrix.",
         grad_name="LinalgSvdBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -350,6 +353,7 @@ qr_primitive: Primitive = register(
         doc="Orthonormal columns and an upper triangle whose product is the matrix, no wider than"
         " tall.",
         grad_name="LinalgQrBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -435,6 +439,7 @@ pinv_primitive: Primitive = register(
         ],
         doc="Pseudoinverse of each matrix.",
         grad_name="LinalgPinvBackward0",
+        batching=broadcasting,
     )
 )
 

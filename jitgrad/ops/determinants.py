@@ -11,6 +11,7 @@ from jitgrad.core.primitive import External, Primitive, register, vjps
 from jitgrad.core.public import public
 from jitgrad.core.spec import Spec
 from jitgrad.ops.arithmetic import mul, sub
+from jitgrad.ops.batching import broadcasting
 from jitgrad.ops.comparison import lt
 from jitgrad.ops.contraction import matmul_stack, swap_last_axes
 from jitgrad.ops.linalg import (
@@ -73,6 +74,7 @@ cofactor: Primitive = register(
         samples=matrix_samples(*SQUARE),
         doc="Cofactors of each matrix: the derivative of its determinant.",
         grad_name="LinalgDetBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -87,6 +89,7 @@ det_primitive: Primitive = register(
         samples=matrix_samples(*SQUARE),
         doc="Determinant of each matrix.",
         grad_name="LinalgDetBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -133,6 +136,7 @@ slogdet_primitive: Primitive = register(
         samples=matrix_samples(*SQUARE),
         doc="Sign, and logarithm of the absolute value, of each matrix's determinant.",
         grad_name="LinalgSlogdetBackward0",
+        batching=broadcasting,
     )
 )
 

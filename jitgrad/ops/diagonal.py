@@ -22,6 +22,7 @@ from jitgrad.core.primitive import (
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.batching import along
 from jitgrad.ops.comparison import ge, le
 from jitgrad.ops.creation import arange, clone_primitive, full_primitive
 from jitgrad.ops.naming import shown_as
@@ -139,6 +140,7 @@ diagonal_primitive: Primitive = register(
         samples=_samples("read"),
         doc="A diagonal of each matrix that two axes make.",
         grad_name="DiagonalBackward0",
+        batching=along("axes"),
         view=True,
         write_view=lambda base, part, axes, offset: diagonal_update(
             base, part, axes=axes, offset=offset
@@ -159,6 +161,7 @@ diagonal_transpose: Primitive = register(
         samples=_samples("transpose"),
         doc="Zeros of a shape with the input on a diagonal.",
         grad_name="DiagEmbedBackward0",
+        batching=along("axes", shape="shape"),
     )
 )
 
@@ -182,6 +185,7 @@ diagonal_update: Primitive = register(
         samples=_samples("update"),
         doc="The first input with a diagonal replaced by the second.",
         grad_name="CopySlices",
+        batching=along("axes"),
     )
 )
 

@@ -22,6 +22,7 @@ from jitgrad.core.primitive import (
 from jitgrad.core.public import public
 from jitgrad.core.shapes import AxisLike, normalize_axes, normalize_axis, reduced_shape
 from jitgrad.core.spec import Spec
+from jitgrad.ops.batching import along
 from jitgrad.ops.comparison import gt, isnan, lt
 from jitgrad.ops.creation import full_primitive
 from jitgrad.ops.families import reduction, reduction_samples
@@ -143,6 +144,7 @@ def _index_of(
             samples=_index_samples,
             doc=doc,
             grad_name="",
+            batching=along("axis"),
         )
     )
 

@@ -21,7 +21,9 @@ from jitgrad.core.dtypes import (
 from jitgrad.core.errors import DtypeError, ShapeError
 from jitgrad.core.primitive import (
     Accumulation,
+    Batching,
     Derivative,
+    Examples,
     External,
     Lowering,
     Primitive,
@@ -33,6 +35,8 @@ from jitgrad.core.primitive import (
 from jitgrad.core.public import function_of, publish
 from jitgrad.core.shapes import broadcast_shapes, reduced_shape
 from jitgrad.core.spec import Spec
+from jitgrad.ops.batching import along, broadcasting
+from jitgrad.ops.cast import convert
 
 Array = np.ndarray[Any, Any]
 Result = Literal["same", "float", "bool"]
@@ -163,11 +167,37 @@ def elementwise(
             doc,
             grad_name or f"{camel(name)}Backward0",
             neutral=neutral or {},
+            batching=_elementwise_batching([i for i in range(len(inputs)) if i not in kept]),
         )
     )
     if published:
         publish(function_of(primitive, doc), name, method=method, inplace=inplace)
     return primitive
+
+
+def _elementwise_batching(uncast: Sequence[int]) -> Batching:
+    """Return the rule of an elementwise operation; the inputs `uncast` are not promoted."""
+
+    def rule(examples: Examples, *inputs: Any, **params: Any) -> Any:
+        kept = [s for k, s in enumerate(examples.specs) if k not in uncast]
+        dtype = result_dtype([(s.dtype, s.ndim, s.weak) for s in kept])
+        promoted = [
+            x if k in uncast or not examples.batched[k] else _demoted(x, examples.specs[k], dtype)
+            for k, x in enumerate(inputs)
+        ]
+        return broadcasting(examples, *promoted, **params)
+
+    return rule
+
+
+def _demoted(x: Any, spec: Spec, dtype: Any) -> Any:
+    """Return an input in the dtype of computation, where it would have a say with more axes.
+
+    What has no axes takes part in promotion by its category alone.
+    """
+    if (spec.weak or not spec.ndim) and spec.dtype != dtype and spec.dtype.kind == dtype.kind:
+        return convert(x, dtype)
+    return x
 
 
 # Categories of Python numbers and of dtype kinds, in which promotion compares them.
@@ -269,6 +299,7 @@ def reduction(
             samples,
             doc,
             grad_name or f"{camel(name)}Backward0",
+            batching=along("axes"),
         )
     )
 

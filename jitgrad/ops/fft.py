@@ -26,6 +26,7 @@ from jitgrad.core.public import public
 from jitgrad.core.shapes import AxisLike, normalize_axes, normalize_axis
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import mul
+from jitgrad.ops.batching import along
 from jitgrad.ops.cast import convert
 from jitgrad.ops.complex import ComplexPair, as_pair, view_as_complex, view_as_real
 from jitgrad.ops.joining import narrow
@@ -139,6 +140,7 @@ dft: Primitive = register(
         samples=_dft_samples,
         doc="Discrete Fourier transform over axes, not divided by anything.",
         grad_name="FftC2CBackward0",
+        batching=along("axes"),
     )
 )
 
@@ -158,6 +160,7 @@ half_spectrum: Primitive = register(
         doc="Fourier transform of reals, frequencies that are not negative; those that stand for"
         " two may count double.",
         grad_name="FftR2CBackward0",
+        batching=along("axis"),
     )
 )
 
@@ -175,6 +178,7 @@ whole_signal: Primitive = register(
         doc="Real part of the inverse Fourier transform, not divided by anything, of frequencies"
         " that are not negative; those that stand for two may count double.",
         grad_name="FftC2RBackward0",
+        batching=along("axis"),
     )
 )
 

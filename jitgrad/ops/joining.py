@@ -18,6 +18,7 @@ from jitgrad.core.primitive import Piece, Pieces, Primitive, Sample, register, v
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.batching import along
 from jitgrad.ops.index_forms import split_index
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.shape import reshape_to
@@ -107,6 +108,7 @@ cat_primitive: Primitive = register(
         samples=_cat_samples,
         doc="The inputs one after the other along an axis.",
         grad_name="CatBackward0",
+        batching=along("axis"),
     )
 )
 

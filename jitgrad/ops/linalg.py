@@ -24,6 +24,7 @@ from jitgrad.core.public import public
 from jitgrad.core.shapes import broadcast_shapes
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import add, mul, neg, sub
+from jitgrad.ops.batching import broadcasting
 from jitgrad.ops.cast import convert
 from jitgrad.ops.contraction import matmul_stack, swap_last_axes
 from jitgrad.ops.diagonal import diagonal_primitive, diagonal_transpose, tril, triu
@@ -175,6 +176,7 @@ solve_primitive: Primitive = register(
         samples=_system_samples,
         doc="Solutions x of linear systems a @ x = b, one for each column of b.",
         grad_name="LinalgSolveExBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -276,6 +278,7 @@ inv_primitive: Primitive = register(
         samples=_inv_samples,
         doc="Inverse of each matrix; where not strict, infinities for a singular one.",
         grad_name="LinalgInvExBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -376,6 +379,7 @@ triangular_solve: Primitive = register(
         samples=_triangular_samples,
         doc="Solutions of linear systems with one triangle of a matrix, or of its transpose.",
         grad_name="LinalgSolveTriangularBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -469,6 +473,7 @@ cholesky_primitive: Primitive = register(
         samples=_positive_samples,
         doc="Lower triangular factor L of the symmetric part of each matrix: L @ L.T.",
         grad_name="LinalgCholeskyExBackward0",
+        batching=broadcasting,
     )
 )
 

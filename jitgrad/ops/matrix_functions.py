@@ -20,6 +20,7 @@ from jitgrad.core.primitive import External, Primitive, register, vjps
 from jitgrad.core.public import public, publish
 from jitgrad.core.spec import Spec
 from jitgrad.ops.arithmetic import add, mul
+from jitgrad.ops.batching import broadcasting
 from jitgrad.ops.contraction import matmul_stack, swap_last_axes
 from jitgrad.ops.creation import eye
 from jitgrad.ops.diagonal import tril, triu
@@ -69,6 +70,7 @@ matrix_exp_primitive: Primitive = register(
         samples=matrix_samples((3, 3), (1, 1), (2, 2, 2)),
         doc="Exponential of each matrix.",
         grad_name="LinalgMatrixExpBackward0",
+        batching=broadcasting,
     )
 )
 
@@ -151,6 +153,7 @@ lu_primitive: Primitive = register(
         doc="Both triangles of the LU decomposition in one matrix, the rows that were exchanged,"
         " and the order of rows that follows.",
         grad_name="LinalgLuFactorBackward0",
+        batching=broadcasting,
     )
 )
 

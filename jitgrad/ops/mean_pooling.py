@@ -10,6 +10,7 @@ from jitgrad.core.bind import box
 from jitgrad.core.primitive import Call, Primitive, Sample, register, transposes
 from jitgrad.core.public import public
 from jitgrad.core.spec import Spec
+from jitgrad.ops.batching import merged
 from jitgrad.ops.creation import ones
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.windows import (
@@ -75,6 +76,7 @@ window_sum: Primitive = register(
         samples=_sum_samples,
         doc="Sum of each window of images.",
         grad_name="AvgPool2DBackward0",
+        batching=merged,
     )
 )
 
@@ -99,6 +101,7 @@ window_spread: Primitive = register(
         samples=_spread_samples,
         doc="Images to each window of which an element is added.",
         grad_name="AvgPool2DBackwardBackward0",
+        batching=merged,
     )
 )
 

@@ -20,6 +20,7 @@ from jitgrad.core.primitive import External, Primitive, Sample, none, register, 
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis, reduced_shape
 from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.batching import along
 from jitgrad.ops.extrema import ValuesIndices, shared_vjp
 from jitgrad.ops.families import reduction, reduction_samples
 from jitgrad.ops.indexing import gather
@@ -158,6 +159,7 @@ def _indices(
             samples=samples,
             doc=doc,
             grad_name="",
+            batching=along("axis"),
         )
     )
 

@@ -11,6 +11,7 @@ from jitgrad.core.errors import DtypeError
 from jitgrad.core.primitive import Call, Primitive, Sample, none, register, transposes
 from jitgrad.core.public import public
 from jitgrad.core.spec import Spec
+from jitgrad.ops.batching import merged
 from jitgrad.ops.naming import shown_as
 from jitgrad.ops.windows import (
     POOLS,
@@ -87,6 +88,7 @@ window_argmax: Primitive = register(
         samples=_argmax_samples,
         doc="Where in its image the first largest element of each window is, counted by rows.",
         grad_name="",
+        batching=merged,
     )
 )  # fmt: skip
 
@@ -145,6 +147,7 @@ take_in_planes: Primitive = register(
         samples=_take_samples,
         doc="Elements of images at places in them.",
         grad_name="MaxPool2DWithIndicesBackward0",
+        batching=merged,
     )
 )
 
@@ -159,6 +162,7 @@ put_in_planes: Primitive = register(
         samples=_put_samples,
         doc="Images of zeros to which elements are added at places in them.",
         grad_name="MaxPool2DWithIndicesBackwardBackward0",
+        batching=merged,
     )
 )
 

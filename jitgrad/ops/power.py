@@ -30,6 +30,7 @@ from jitgrad.core.public import public
 from jitgrad.core.shapes import broadcast_shapes
 from jitgrad.core.spec import Spec
 from jitgrad.ops.arithmetic import mul, reciprocal
+from jitgrad.ops.batching import broadcasting
 from jitgrad.ops.cast import convert
 from jitgrad.ops.families import elementwise, reals
 from jitgrad.ops.naming import shown_as
@@ -165,6 +166,7 @@ integer_power = register(
         samples=_integer_power_samples,
         doc="Powers of whole numbers, exactly.",
         grad_name="",
+        batching=broadcasting,
     )
 )
 

@@ -9,10 +9,11 @@ import numpy as np
 from jitgrad.core.bind import Boxed, box
 from jitgrad.core.dtypes import int32, int64, is_floating
 from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
-from jitgrad.core.primitive import External, Primitive, Sample, none, register
+from jitgrad.core.primitive import Examples, External, Primitive, Sample, none, register
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.batching import batched
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.comparison import isnan
 from jitgrad.ops.indexing import gather, take_along_dim
@@ -207,6 +208,17 @@ def _search_eager(ordered: Any, values: Any, right: bool) -> Any:
     return found
 
 
+def _batched_search(examples: Examples, ordered: Any, values: Any, right: bool) -> Any:
+    sequence, looked_up = examples.specs
+    if not examples.batched[0] and sequence.ndim == 1:
+        return search_primitive(ordered, values, right=right)
+    rows = batched(examples, 1, values)
+    if sequence.ndim == 1:
+        rows = reshape_to(rows, (examples.count, looked_up.size))
+    found = search_primitive(batched(examples, 0, ordered), rows, right=right)
+    return reshape_to(found, (examples.count, *looked_up.shape))
+
+
 def _search_samples(rng: np.random.Generator) -> list[Sample]:
     shapes: list[Any] = [((5,), (3, 4)), ((5,), ()), ((0,), (2,)), ((3, 4), (3, 2)), ((4,), (0,))]
     return [
@@ -232,6 +244,7 @@ search_primitive: Primitive = register(
         samples=_search_samples,
         doc="Where each value would go among sorted ones: before equal ones, or after.",
         grad_name="",
+        batching=_batched_search,
     )
 )
 

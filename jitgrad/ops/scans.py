@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jitgrad.core.bind import box
 from jitgrad.core.dtypes import bool_
 from jitgrad.core.errors import ArgumentError
-from jitgrad.core.primitive import External, Primitive, Sample, register, transposes
+from jitgrad.core.primitive import Examples, External, Primitive, Sample, register, transposes
 from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Spec
@@ -44,6 +44,13 @@ def _samples(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def _batched_sum(examples: Examples, x: Any, axis: int, reverse: bool) -> Any:
+    # What has no axes is summed along the only one that it could have.
+    if not examples.specs[0].ndim:
+        return convert(x, examples.outputs[0].dtype)
+    return running_sum(x, axis=axis + 1, reverse=reverse)
+
+
 running_sum: Primitive = register(
     Primitive(
         "cumsum",
@@ -57,6 +64,7 @@ running_sum: Primitive = register(
         samples=_samples,
         doc="Sums of the elements up to each one along an axis, or from each one on.",
         grad_name="CumsumBackward0",
+        batching=_batched_sum,
     )
 )
 

@@ -16,6 +16,7 @@ from jitgrad.core.public import public
 from jitgrad.core.shapes import normalize_axis
 from jitgrad.core.spec import Spec
 from jitgrad.ops.arithmetic import add, div, mul
+from jitgrad.ops.batching import along
 from jitgrad.ops.cast import convert
 from jitgrad.ops.comparison import isnan
 from jitgrad.ops.extrema import highest, lowest
@@ -85,6 +86,7 @@ def _into(name: str, ufunc: Any, rules: tuple[Any, Any], doc: str) -> Primitive:
             samples=_samples,
             doc=doc,
             grad_name="ScatterReduceBackward0",
+            batching=along("axis"),
         )
     )
 

@@ -11,6 +11,7 @@ from jitgrad.core.errors import ShapeError
 from jitgrad.core.extents import may_be_equal
 from jitgrad.core.primitive import (
     Alias,
+    Examples,
     IndexMap,
     Primitive,
     Sample,
@@ -56,6 +57,13 @@ def _broadcast_index(index: tuple[Affine, ...], x_spec: Spec, shape: Shape) -> t
     )
 
 
+def _batched_broadcast(examples: Examples, x: Any, shape: Shape) -> Any:
+    (spec,), (output,) = examples.specs, examples.outputs
+    added = (1,) * (output.ndim - spec.ndim)
+    aligned = reshape_to(x, (examples.count, *added, *spec.shape))
+    return broadcast_to(aligned, (examples.count, *output.shape))
+
+
 def _shaped(shapes: list[tuple[Shape, dict[str, Any]]]) -> Any:
     """Return samples: an array of each shape with static parameters."""
 
@@ -92,6 +100,7 @@ broadcast_primitive: Primitive = register(
         grad_name="ExpandBackward0",
         view=True,
         merge=lambda first, second: second,
+        batching=_batched_broadcast,
     )
 )
 
@@ -133,6 +142,9 @@ reshape_primitive: Primitive = register(
         view=True,
         write_view=lambda base, part, shape: reshape_to(part, base.shape),
         merge=lambda first, second: second,
+        batching=lambda examples, x, shape: reshape_to(
+            x, (examples.count, *examples.outputs[0].shape)
+        ),
     )
 )
 
@@ -173,6 +185,7 @@ permute_primitive: Primitive = register(
         view=True,
         write_view=lambda base, part, axes: permute_axes(part, _inverse(axes)),
         merge=lambda first, second: {"axes": tuple(first["axes"][axis] for axis in second["axes"])},
+        batching=lambda examples, x, axes: permute_axes(x, (0, *[a + 1 for a in axes])),
     )
 )
 

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad.core.affine import Affine
+from jitgrad.core.bind import bind
 from jitgrad.core.errors import ShapeError
 from jitgrad.core.extents import may_be_same
 from jitgrad.core.primitive import (
+    Examples,
     IndexMap,
     Piece,
     Pieces,
@@ -31,6 +33,7 @@ from jitgrad.core.primitive import (
     vjps,
 )
 from jitgrad.core.spec import Shape, Spec
+from jitgrad.ops.batching import all_batched
 from jitgrad.ops.creation import full_primitive
 
 Entry = tuple[Any, ...]
@@ -137,6 +140,15 @@ def _update_infer(base: Spec, part: Spec, index: Index) -> Spec:
     return Spec(base.shape, base.dtype)
 
 
+def _batched_slicing(examples: Examples, *inputs: Any, index: Index, **params: Any) -> Any:
+    if "shape" in params:
+        params["shape"] = (examples.count, *params["shape"])
+    given = all_batched(examples, inputs)
+    return bind(
+        examples.primitive, tuple(given), {**params, "index": (whole_axis(examples.count), *index)}
+    )
+
+
 _PICKS: list[tuple[Shape, Index]] = [
     ((4,), (("at", 2),)),
     ((4,), (("range", 1, 1, 2),)),
@@ -198,6 +210,7 @@ slice_primitive: Primitive = register(
         grad_name="SliceBackward0",
         view=True,
         write_view=lambda base, part, index: slice_update(base, part, index=index),
+        batching=_batched_slicing,
     )
 )
 
@@ -212,6 +225,7 @@ slice_transpose: Primitive = register(
         samples=_transpose_samples,
         doc="Zeros of a shape, with the input in the part that an index picks.",
         grad_name="SliceBackward0",
+        batching=_batched_slicing,
     )
 )
 
@@ -232,6 +246,7 @@ slice_update: Primitive = register(
         samples=_update_samples,
         doc="The first input with the part that an index picks replaced by the second.",
         grad_name="CopySlices",
+        batching=_batched_slicing,
     )
 )
 

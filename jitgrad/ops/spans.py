@@ -11,14 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.core.bind import box
+from jitgrad.core.bind import bind, box
 from jitgrad.core.dtypes import int64
 from jitgrad.core.errors import ShapeError
 from jitgrad.core.extents import Extent, may_be_equal, next_extent
-from jitgrad.core.primitive import External, Primitive, Sample, Template, register, transposes, vjps
+from jitgrad.core.primitive import (
+    Examples,
+    External,
+    Primitive,
+    Sample,
+    Template,
+    register,
+    transposes,
+    vjps,
+)
 from jitgrad.core.primitive import none as no_derivative
 from jitgrad.core.spec import Shape, Spec
 from jitgrad.ops.arithmetic import add, sub
+from jitgrad.ops.batching import batched
 from jitgrad.ops.creation import full_primitive
 from jitgrad.ops.rounding import floor_divide
 from jitgrad.ops.selection import maximum, minimum, select
@@ -94,6 +104,13 @@ def _samples(kind: str) -> Any:
     return make
 
 
+def _batched_span(examples: Examples, *inputs: Any, axis: int, **params: Any) -> Any:
+    if examples.batched[1]:
+        return None
+    given = [x if k == 1 else batched(examples, k, x) for k, x in enumerate(inputs)]
+    return bind(examples.primitive, tuple(given), {"axis": axis + 1, **params})
+
+
 span: Primitive = register(
     Primitive(
         "span",
@@ -110,6 +127,7 @@ span: Primitive = register(
         samples=_samples("span"),
         doc="Elements along an axis, from one that is known at run time on.",
         grad_name="SliceBackward0",
+        batching=_batched_span,
         view=True,
         write_view=lambda base, part, start, axis, step, size: put_span(
             base, start, part, axis=axis, step=step
@@ -133,6 +151,7 @@ span_transpose: Primitive = register(
         samples=_samples("transpose"),
         doc="Zeros with the input along an axis, from a place that is known at run time on.",
         grad_name="SliceBackward0",
+        batching=_batched_span,
     )
 )
 
@@ -160,6 +179,7 @@ put_span: Primitive = register(
         samples=_samples("put"),
         doc="The input with elements along an axis replaced, from one known at run time on.",
         grad_name="CopySlices",
+        batching=_batched_span,
     )
 )
 

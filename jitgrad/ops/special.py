@@ -15,6 +15,7 @@ from jitgrad.core.primitive import External, Primitive, Sample, Template, partia
 from jitgrad.core.public import public, publish
 from jitgrad.core.spec import Spec
 from jitgrad.ops.arithmetic import in_precision_of
+from jitgrad.ops.batching import broadcasting
 from jitgrad.ops.exponential import exp, log, log1p, log_of_either, sigmoid
 from jitgrad.ops.families import elementwise, reals
 from jitgrad.ops.naming import shown_as
@@ -118,6 +119,7 @@ polygamma_primitive: Primitive = register(
         ],
         doc="Derivative of so high an order of the digamma function at each element.",
         grad_name="PolygammaBackward0",
+        batching=broadcasting,
     )
 )
 

@@ -12,11 +12,24 @@ from typing import Any
 import numpy as np
 
 from jitgrad.core.affine import Affine
+from jitgrad.core.bind import bind
 from jitgrad.core.errors import IndexingError, ShapeError
 from jitgrad.core.extents import may_be_same
-from jitgrad.core.primitive import Indexed, Primitive, Sample, Summed, register, transposes, vjps
+from jitgrad.core.primitive import (
+    Examples,
+    Indexed,
+    Primitive,
+    Sample,
+    Summed,
+    register,
+    transposes,
+    vjps,
+)
 from jitgrad.core.spec import Shape, Spec
-from jitgrad.ops.creation import full_primitive
+from jitgrad.ops.batching import along, batched
+from jitgrad.ops.creation import arange_primitive, full_primitive
+from jitgrad.ops.shape import broadcast_to, permute_axes, reshape_to
+from jitgrad.ops.slicing import slice_update, whole_index
 
 Axes = tuple[int, ...]
 
@@ -203,6 +216,76 @@ def _case_samples(kind: str) -> Any:
     return make
 
 
+# -- many examples at once ---------------------------------------------------------------------
+
+
+def _with_examples(examples: Examples, indices: Any, axes: Axes) -> tuple[Any, Axes]:
+    """Return index arrays and axes that name elements of arrays with an axis of examples."""
+    behind = tuple([axis + 1 for axis in axes])
+    if not examples.batched[1]:
+        return indices, behind
+    # One more array says to which example the others belong.
+    rest = examples.specs[1].shape[1:]
+    numbers = arange_primitive(start=0, step=1, count=examples.count, dtype=indices.dtype)
+    numbers = reshape_to(numbers, (1, examples.count, *(1 for _ in rest)))
+    shape = (1 + len(axes), examples.count, *rest)
+    turned = permute_axes(indices, (1, 0, *range(2, 2 + len(rest))))
+    others = (("range", 1, 1, len(axes)), *whole_index(shape[1:]))
+    # What is named in the first row is each array's own example.
+    return slice_update(broadcast_to(numbers, shape), turned, index=others), (0, *behind)
+
+
+def _order(examples: Examples, axes: Axes, given: Axes, ndim: int) -> tuple[int, ...]:
+    """Return where the axes of what is taken for all examples are in what `given` axes take.
+
+    Parameters
+    ----------
+    axes, given : tuple of int
+        The indexed axes of one example, and of all.
+    ndim : int
+        Of one example.
+    """
+    width = examples.specs[1].ndim - 1
+    place = _place(axes)
+    rest = list(range(1, ndim + 1 - len(axes)))
+    if examples.batched[1]:
+        # In front: the examples, then the index arrays.
+        assert _place(given) == 0
+        index, others, first = [1 + k for k in range(width)], [width + k for k in rest], 0
+    else:
+        start = _place(given)
+        index = [start + k for k in range(width)]
+        left = [a for a in range(ndim + 1 - len(axes) + width) if a not in index]
+        first, others = left[0], left[1:]
+    return (first, *others[:place], *index, *others[place:])
+
+
+def _batched_take(examples: Examples, x: Any, indices: Any, axes: Axes) -> Any:
+    found, given = _with_examples(examples, indices, axes)
+    taken = bind(examples.primitive, (batched(examples, 0, x), found), {"axes": given})
+    return permute_axes(taken, _order(examples, axes, given, examples.specs[0].ndim))
+
+
+def _as_taken(examples: Examples, value: Any, axes: Axes, given: Axes, ndim: int) -> Any:
+    order = _order(examples, axes, given, ndim)
+    return permute_axes(value, tuple([order.index(a) for a in range(len(order))]))
+
+
+def _batched_take_transpose(
+    examples: Examples, ct: Any, indices: Any, shape: Shape, axes: Axes
+) -> Any:
+    found, given = _with_examples(examples, indices, axes)
+    value = _as_taken(examples, batched(examples, 0, ct), axes, given, len(shape))
+    return take_transpose(value, found, shape=(examples.count, *shape), axes=given)
+
+
+def _batched_put(examples: Examples, x: Any, indices: Any, value: Any, axes: Axes) -> Any:
+    found, given = _with_examples(examples, indices, axes)
+    part = batched(examples, 2, value)
+    part = _as_taken(examples, part, axes, given, examples.specs[0].ndim)
+    return put(batched(examples, 0, x), found, part, axes=given)
+
+
 take: Primitive = register(
     Primitive(
         "take",
@@ -222,6 +305,7 @@ take: Primitive = register(
         samples=_case_samples("take"),
         doc="The elements of the input that index arrays name.",
         grad_name="IndexBackward0",
+        batching=_batched_take,
         # As integers would be; of arrays of indices NumPy copies.
         view=lambda x, indices: indices.ndim == 1,
         write_view=lambda base, part, indices, axes: put(base, indices, part, axes=axes),
@@ -243,6 +327,7 @@ take_transpose: Primitive = register(
         samples=_case_samples("take_transpose"),
         doc="Zeros of a shape, with each element of the input added where index arrays say.",
         grad_name="IndexPutBackward0",
+        batching=_batched_take_transpose,
         summed=Summed(
             lambda ct, indices, shape, axes: _take_transpose_eager(
                 ct, np.moveaxis(indices, 1, 0), shape, axes
@@ -276,6 +361,7 @@ put: Primitive = register(
         samples=_case_samples("put"),
         doc="The input with the elements that index arrays name replaced; the last write stays.",
         grad_name="IndexPutBackward0",
+        batching=_batched_put,
     )
 )
 
@@ -298,6 +384,7 @@ take_last: Primitive = register(
         samples=_case_samples("take"),
         doc="As `take`, with zero for all but the last of the places that name the same element.",
         grad_name="IndexBackward0",
+        batching=_batched_take,
     )
 )
 
@@ -417,6 +504,7 @@ gather_primitive: Primitive = register(
         samples=_gather_samples,
         doc="For each place of an index array the element of the input at that index of an axis.",
         grad_name="GatherBackward0",
+        batching=along("axis"),
     )
 )
 
@@ -435,5 +523,6 @@ gather_transpose: Primitive = register(
         samples=_gather_transpose_samples,
         doc="Zeros of a shape, with each element of the input added at an index of an axis.",
         grad_name="ScatterAddBackward0",
+        batching=along("axis", shape="shape"),
     )
 )

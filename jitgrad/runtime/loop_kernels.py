@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,30 @@ class Stacks:
     def make(self) -> list[Array]:
         """Return empty stacks."""
         return [make() for make in self._makers]
+
+    def run_with_room(
+        self,
+        kernel: LoopKernel,
+        written: Iterable[Memory],
+        inputs: dict[Memory, Array],
+        counts: Sequence[int],
+    ) -> tuple[dict[Memory, Array], list[Array], list[int]]:
+        """Run the program, again with more room where a stack was full.
+
+        Returns
+        -------
+        dict
+            The arrays that it wrote to, among others.
+        list of ndarray, list of int
+            The stacks, and how many numbers are on each.
+        """
+        while True:
+            given = {m: kernel.makers[m]() for m in written} | inputs
+            stacks = self.make()
+            code, heights = kernel.run(given, counts, stacks, [0] * len(stacks))
+            if not code:
+                return given, stacks, heights
+            self.grow(-1 - code, heights[-1 - code])
 
     def grow(self, number: int, height: int) -> None:
         """Let one of them have room for more."""

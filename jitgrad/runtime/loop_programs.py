@@ -87,19 +87,11 @@ class KernelPair:
 
     def run(self, inputs: dict[Memory, Array], counts: Sequence[int]) -> tuple[list[Array], Record]:
         """Run the loop; return its results and what the way back starts from."""
-        outputs = self.reversed.forward.outputs
-        makers = self.forward.makers
-        while True:
-            states = {m: makers[m]() for m in self.reversed.states}
-            given = {m: states[m] if m in states else makers[m]() for m in outputs}
-            stacks = self.stacks.make()
-            given |= {**inputs, **states}
-            code, heights = self.forward.run(given, counts, stacks, [0] * len(stacks))
-            if not code:
-                break
-            self.stacks.grow(-1 - code, heights[-1 - code])
+        outputs, states = self.reversed.forward.outputs, self.reversed.states
+        written = dict.fromkeys([*states, *outputs])
+        given, stacks, heights = self.stacks.run_with_room(self.forward, written, inputs, counts)
         results = [copy(given[m]) if m in states else given[m] for m in outputs]
-        return results, Record(self, stacks, heights, states)
+        return results, Record(self, stacks, heights, {m: given[m] for m in states})
 
     def run_back(
         self,
@@ -137,6 +129,7 @@ class NativeLoop:
         self.title = loop.body.name.replace(" ", "_") or "loop"
         self.program = lower_loop(loop, self.specs, bounds)
         self._kernel: LoopKernel | None = None
+        self._stacks: Stacks | None = None
         self._pairs: dict[tuple[int, ...], KernelPair] = {}
 
     def inputs(self, program: Program, operands: Sequence[Any]) -> dict[Memory, Array]:
@@ -155,11 +148,15 @@ class NativeLoop:
 
     def run(self, operands: Sequence[Any]) -> list[Array]:
         """Return the results."""
-        if self._kernel is None:
+        if self._kernel is None or self._stacks is None:
             self._kernel = LoopKernel(self.program, self.title)
-        kernel = self._kernel
-        given = {m: kernel.makers[m]() for m in self.program.outputs}
-        kernel.run({**self.inputs(self.program, operands), **given}, self.counts(operands))
+            self._stacks = Stacks(self._kernel)
+        given, _, _ = self._stacks.run_with_room(
+            self._kernel,
+            self.program.outputs,
+            self.inputs(self.program, operands),
+            self.counts(operands),
+        )
         return [given[m] for m in self.program.outputs]
 
     def paths(self) -> list[Path]:

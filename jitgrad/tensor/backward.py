@@ -78,9 +78,31 @@ def gradients_of(
     GradientError
         If an input was not used, unless `allow_unused`.
     """
-    outputs = [shadow(output) for output in outputs]
+    return gradients_between(
+        [shadow(output) for output in outputs],
+        [shadow(tensor) for tensor in inputs],
+        grad_outputs,
+        retain_graph=retain_graph,
+        create_graph=create_graph,
+        allow_unused=allow_unused,
+    )
+
+
+def gradients_between(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor | None],
+    *,
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: bool,
+) -> list[Tensor | None]:
+    """Return the same for Tensors that the trace that is running may know nothing of.
+
+    What was recorded before it began is gone back through inside it.
+    """
     cts = start_cotangents("grad", outputs, grad_outputs)
-    targets = [_target_edge("grad", shadow(tensor)) for tensor in inputs]
+    targets = [_target_edge("grad", tensor) for tensor in inputs]
     edges = [edge for output in outputs if (edge := output._edge()) is not None]
     found = sweep(
         edges,

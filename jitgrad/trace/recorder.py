@@ -50,7 +50,8 @@ class Recorder:
 
     def constant(self, raw: Any) -> Any:
         """Return a raw value behind a ``stop_gradient``."""
-        if not isinstance(raw, Value):
+        if not isinstance(raw, Value) or raw.dtype == object:
+            # No number, or the record of a loop, which has no derivative anyway.
             return raw
         return self.evaluate(stop_gradient, (raw,), {})[0]
 

@@ -341,3 +341,14 @@ def test_an_index_out_of_range_raises_as_without_a_loop() -> None:
     x = jg.tensor(X)
     with pytest.raises(IndexError):
         jg.fori_loop(0, 4, lambda i, c: c + x[i], 0.0)
+
+
+def test_gradients_inside_a_loop_may_go_through_loops_of_any_length() -> None:
+    def inner(x: Any) -> Any:
+        count = jg.floor(x[0] * 3).long()
+        return jg.fori_loop(0, count, lambda i, c: jg.tanh(c) + 0.1 * i, x).sum()
+
+    xs = np.array([[0.1, 2.0], [1.5, 0.3], [40.0, 1.0]])
+    found = jg.map(jg.grad(inner), xs)
+    each = [jg.grad(inner)(jg.tensor(x)).numpy() for x in xs]
+    np.testing.assert_allclose(found.numpy(), np.stack(each), rtol=1e-12)
