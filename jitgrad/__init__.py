@@ -60,8 +60,8 @@ from jitgrad.api.autodiff import grad, value_and_grad  # noqa: E402
 from jitgrad.api.compile import clear_cache  # noqa: E402
 from jitgrad.api.custom import custom_jvp, custom_vjp  # noqa: E402
 from jitgrad.api.decorator import compile  # noqa: E402
-from jitgrad.api.directional import hvp, jvp, vjp  # noqa: E402
-from jitgrad.api.jacobians import hessian, jacrev  # noqa: E402
+from jitgrad.api.directional import hvp, jvp, linearize, vjp  # noqa: E402
+from jitgrad.api.jacobians import hessian, jacfwd, jacrev  # noqa: E402
 from jitgrad.api.vmap import vmap  # noqa: E402
 from jitgrad.control import user_function as _user_function  # noqa: E402, F401 - records them
 from jitgrad.control.branches import checkpoint, cond, switch  # noqa: E402
@@ -121,8 +121,10 @@ __all__ = [
     "int64",
     "interop",
     "is_grad_enabled",
+    "jacfwd",
     "jacrev",
     "jvp",
+    "linearize",
     "linalg",
     "long",
     "map",

@@ -1,4 +1,4 @@
-"""Products with Jacobians and Hessians: `vjp`, `jvp`, `hvp`.
+"""Products with Jacobians and Hessians: `vjp`, `jvp`, `linearize`, `hvp`.
 
 There is one sweep, the one that carries cotangents back. It is linear in the cotangents, and so its
 own derivative by them, the transpose of the transpose, carries tangents forward.
@@ -120,27 +120,57 @@ def jvp(
     given = _as_arguments("jvp", primals)
     run = _Run("jvp", function, given, has_aux)
     ts = _like("jvp", "tangent", _as_arguments("jvp", tangents), run.leaves, run.tree)
-    followed = is_grad_enabled() and (
-        run.others_differentiate() or any(t.requires_grad for t in ts)
-    )
-    numbers = [k for k, y in enumerate(run.outputs) if y.requires_grad]
-    found: list[Tensor | None] = [None] * len(run.outputs)
-    if numbers:
-        outputs = [run.outputs[k] for k in numbers]
-        with differentiating():
-            # Where the cotangents are does not matter; at ones nothing is degenerate.
-            cts = [ones(y.shape, dtype=y.dtype).requires_grad_() for y in outputs]
-            back = _sweep(outputs, run.leaves, cts, create_graph=True)
-        pairs = [(g, t) for g, t in zip(back, ts, strict=True) if g is not None and g.requires_grad]
-        if pairs:
-            gradients, seeds = zip(*pairs, strict=True)
-            forward = _sweep(gradients, cts, seeds, create_graph=followed)
-            for k, tangent in zip(numbers, forward, strict=True):
-                found[k] = tangent
-    filled = _filled(found, run.outputs)
-    tangent = unflatten(run.output_tree, filled if followed else [t.detach() for t in filled])
+    tangent, followed = _Forward(run)(ts)
     value = run.value(followed)
     return (value, tangent, run.aux(followed)) if has_aux else (value, tangent)
+
+
+def linearize(
+    function: Callable[..., Any], *primals: Any, has_aux: bool = False
+) -> tuple[Any, ...]:
+    """Return the value of `function` and its derivative there as a linear function.
+
+    Parameters
+    ----------
+    function : callable
+        Returns Tensors or a nested structure of them; with `has_aux`, a pair of such and anything
+        else.
+    *primals : array_like or nested structures, floating
+        The arguments of `function`.
+    has_aux : bool
+        Whether `function` returns a pair.
+
+    Returns
+    -------
+    tuple
+        ``(value, forward)``, or ``(value, forward, aux)``. ``forward(*tangents)`` takes what has
+        the structures, shapes and dtypes of `primals`, and returns the derivative along that
+        direction, with the structure, shapes and dtypes of `value`. It can be called any number of
+        times; `function` is not run again.
+
+    Raises
+    ------
+    DtypeError
+        If a primal is not floating, or a tangent has another dtype than its primal.
+    ShapeError
+        If a tangent has another shape than its primal.
+
+    Examples
+    --------
+    >>> import jitgrad
+    >>> value, forward = jitgrad.linearize(lambda x: x**3, 2.0)
+    >>> float(value), float(forward(1.0)), float(forward(2.0))
+    (8.0, 12.0, 24.0)
+    """
+    run = _Run("linearize", function, primals, has_aux)
+    along = _Forward(run)
+    followed = run.others_differentiate()
+
+    def forward(*tangents: Any) -> Any:
+        return along(_like("linearize", "tangent", tangents, run.leaves, run.tree))[0]
+
+    value = run.value(followed)
+    return (value, forward, run.aux(followed)) if has_aux else (value, forward)
 
 
 def hvp(
@@ -218,6 +248,43 @@ class _Run:
         leaves, tree = flatten(self._aux)
         detached = [x.detach() if isinstance(x, Tensor) and not followed else x for x in leaves]
         return unflatten(tree, detached)
+
+
+class _Forward:
+    """Carries tangents through a run: the sweep back is linear, and this is its transpose."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+        self.numbers = [k for k, y in enumerate(run.outputs) if y.requires_grad]
+        self.cts: list[Tensor] = []
+        self.back: list[Tensor | None] = [None] * len(run.leaves)
+        if self.numbers:
+            outputs = [run.outputs[k] for k in self.numbers]
+            with differentiating():
+                # Where the cotangents are does not matter; at ones nothing is degenerate.
+                self.cts = [ones(y.shape, dtype=y.dtype).requires_grad_() for y in outputs]
+                self.back = _sweep(outputs, run.leaves, self.cts, create_graph=True)
+
+    def __call__(self, tangents: Sequence[Tensor]) -> tuple[Any, bool]:
+        """Return the tangent of the value, and whether it can be differentiated."""
+        run = self.run
+        followed = is_grad_enabled() and (
+            run.others_differentiate() or any(t.requires_grad for t in tangents)
+        )
+        found: list[Tensor | None] = [None] * len(run.outputs)
+        pairs = [
+            (gradient, tangent)
+            for gradient, tangent in zip(self.back, tangents, strict=True)
+            if gradient is not None and gradient.requires_grad
+        ]
+        if pairs:
+            gradients, seeds = zip(*pairs, strict=True)
+            forward = _sweep(gradients, self.cts, seeds, create_graph=followed)
+            for k, tangent in zip(self.numbers, forward, strict=True):
+                found[k] = tangent
+        filled = _filled(found, run.outputs)
+        leaves = filled if followed else [t.detach() for t in filled]
+        return unflatten(run.output_tree, leaves), followed
 
 
 def _as_arguments(name: str, values: Any) -> tuple[Any, ...]:

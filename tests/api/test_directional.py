@@ -190,3 +190,26 @@ def test_misuse_is_explained() -> None:
         jitgrad.jvp(jitgrad.sin, (x,), (x,), has_aux=True)
     with pytest.raises(GradientError, match=r"the function returned shape \(2,\)"):
         jitgrad.hvp(jitgrad.sin, (x,), (x,))
+
+
+@pytest.mark.parametrize("number", range(len(FUNCTIONS)))
+def test_linearized_functions_give_the_products_again_and_again(number: int) -> None:
+    function = FUNCTIONS[number]
+    value, forward = jitgrad.linearize(function, tensor(X))
+    for scale in (1.0, -2.0):
+        direction = tensor(scale * np.cos(X))
+        expected, tangent = jitgrad.jvp(function, (tensor(X),), (direction,))
+        assert_close(value, expected)
+        assert_close(forward(direction), tangent)
+
+
+def test_a_linear_function_takes_directions_like_its_arguments() -> None:
+    _, forward = jitgrad.linearize(lambda x, y: (x * y, 7.0), tensor(X), tensor(X))
+    assert_close(forward(tensor(X), tensor(X))[0], tensor(2 * X * X))
+    assert_close(forward(tensor(X), tensor(X))[1], jitgrad.tensor(0.0))
+    with pytest.raises(ShapeError, match="tangent 1 has shape"):
+        forward(tensor(X), tensor([1.0]))
+    with pytest.raises(ArgumentError, match="another structure"):
+        forward(tensor(X))
+    with pytest.raises(DtypeError, match="dtype int64"):
+        jitgrad.linearize(jitgrad.sin, jitgrad.tensor([1, 2]))

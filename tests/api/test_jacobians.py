@@ -1,4 +1,4 @@
-"""`jacrev` and `hessian` against columns by `jvp`, and each other's structure."""
+"""`jacrev`, `jacfwd` and `hessian` against columns by `jvp`, and each other's structure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from jitgrad.testing import assert_close
 from tests.api.test_directional import FUNCTIONS, X, tensor
 
 
+@pytest.mark.parametrize("transform", [jitgrad.jacrev, jitgrad.jacfwd])
 @pytest.mark.parametrize("number", range(len(FUNCTIONS)))
-def test_a_jacobian_has_the_products_with_unit_directions_as_columns(number: int) -> None:
+def test_a_jacobian_has_the_products_with_unit_directions_as_columns(
+    number: int, transform: Any
+) -> None:
     function = FUNCTIONS[number]
-    jacobian = jitgrad.jacrev(function)(tensor(X)).numpy()
+    jacobian = transform(function)(tensor(X)).numpy()
     assert not np.isnan(jacobian).any()
     for i, j in np.ndindex(3, 3):
         direction = np.zeros((3, 3))
@@ -44,17 +47,43 @@ def test_a_compiled_hessian_is_the_eager_one() -> None:
         assert_close(compiled(x), hessian(x))
 
 
-def test_structures_of_values_and_arguments() -> None:
+@pytest.mark.parametrize("outer", [jitgrad.jacrev, jitgrad.jacfwd, jitgrad.compile])
+@pytest.mark.parametrize("inner", [jitgrad.jacrev, jitgrad.jacfwd, jitgrad.grad])
+def test_transforms_compose_in_any_order(outer: Any, inner: Any) -> None:
+    def loss(x: Any) -> Any:
+        for _ in range(6):
+            x = jitgrad.sin(x) * x[0]
+        return (x * x).sum()
+
+    x = tensor([0.5, 1.0, 2.0])
+    if outer is jitgrad.compile:
+        assert_close(outer(inner(loss))(x), inner(loss)(x))
+    else:
+        assert_close(outer(inner(loss))(x), jitgrad.hessian(loss)(x))
+        assert_close(jitgrad.compile(outer(inner(loss)))(x), jitgrad.hessian(loss)(x))
+
+
+@pytest.mark.parametrize("transform", [jitgrad.jacrev, jitgrad.jacfwd])
+def test_jacobians_of_compiled_functions(transform: Any) -> None:
+    x = tensor([0.5, 1.0, 2.0])
+    compiled = jitgrad.compile(lambda x: jitgrad.sin(x) * x[0])
+    expected = transform(lambda x: jitgrad.sin(x) * x[0])(x)
+    assert_close(transform(compiled)(x), expected)
+    assert_close(jitgrad.compile(transform(compiled))(x), expected)
+
+
+@pytest.mark.parametrize("transform", [jitgrad.jacrev, jitgrad.jacfwd])
+def test_structures_of_values_and_arguments(transform: Any) -> None:
     def function(p: Any, scale: Any) -> Any:
         return {"a": p["w"] * scale, "b": p["w"].sum()}, 7
 
     p, scale = {"w": tensor([1.0, 2.0])}, tensor(3.0)
-    found, aux = jitgrad.jacrev(function, argnums=(0, 1), has_aux=True)(p, scale)
+    found, aux = transform(function, argnums=(0, 1), has_aux=True)(p, scale)
     assert aux == 7
     assert_close(found["a"][0]["w"], tensor([[3.0, 0.0], [0.0, 3.0]]))
     assert_close(found["a"][1], tensor([1.0, 2.0]))
     assert_close(found["b"][0]["w"], tensor([1.0, 1.0]))
-    assert tuple(jitgrad.jacrev(lambda x: x[:0])(tensor([1.0, 2.0])).shape) == (0, 2)
+    assert tuple(transform(lambda x: x[:0])(tensor([1.0, 2.0])).shape) == (0, 2)
 
 
 def test_misuse_is_explained() -> None:
