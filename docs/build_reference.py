@@ -278,6 +278,7 @@ def compiling() -> str:
         *[entry(n, getattr(jitgrad, n)) for n in ("grad", "value_and_grad")],
         *[entry(n, getattr(jitgrad, n)) for n in ("vjp", "jvp", "linearize", "hvp")],
         *[entry(n, getattr(jitgrad, n)) for n in ("jacrev", "jacfwd", "hessian", "vmap")],
+        *[entry(f"sparse.{n}", getattr(jitgrad.sparse, n)) for n in ("jacobian", "hessian")],
         entry("clear_cache", jitgrad.clear_cache),
         *[entry(n, getattr(jitgrad, n)) for n in ("custom_vjp", "custom_jvp")],
         *[entry(n, getattr(jitgrad, n)) for n in ("set_num_threads", "get_num_threads")],

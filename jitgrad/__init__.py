@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from typing import Any
 
 from jitgrad.core.dtypes import (
@@ -147,5 +148,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "sparse":
+        # Not before it is used: it takes SciPy along.
+        return _import_module("jitgrad.sparse")
     # Reached for what does not exist; tells type checkers that names come from the table.
     raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dis
 import itertools
 import linecache
 import math
@@ -14,13 +15,16 @@ import numpy as np
 
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import bool_, get_default_dtype, int64
-from jitgrad.core.errors import JitgradWarning, ShapeError
-from jitgrad.core.location import user_frame
+from jitgrad.core.errors import GradientError, JitgradWarning, ShapeError
+from jitgrad.core.location import location_of, user_frame
 from jitgrad.ir.graph import Value
-from jitgrad.tensor.modes import modes
+from jitgrad.tensor.modes import is_grad_enabled, modes
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
+
+# What Python runs for ``a[k] = x``.
+_STORES_ELEMENT = dis.opmap["STORE_SUBSCR"]
 
 
 def only_element(tensor: Tensor) -> Any:
@@ -37,21 +41,42 @@ def only_element(tensor: Tensor) -> Any:
 def as_float(tensor: Tensor) -> float:
     """Return the only element of `tensor` as a Python float.
 
-    Warns where a function of `math` asks for it inside a function that is being differentiated:
-    the gradient ends there, and the user's line does not show it as ``float(x)`` does.
+    The gradient ends there. Warns where the user's line does not show it as ``float(x)`` does:
+    where a function of `math` asks for it inside a function that is being differentiated, and
+    where it becomes an element of a NumPy array.
+
+    Raises
+    ------
+    GradientError
+        If it becomes an element of a NumPy array inside a function that is being differentiated.
     """
-    if modes.differentiating and tensor.requires_grad:
-        frame = user_frame()
-        name = "" if frame is None else _function_of_math(frame)
-        if name:
-            warnings.warn_explicit(
+    if tensor.requires_grad and is_grad_enabled() and (frame := user_frame()) is not None:
+        if frame.f_code.co_code[frame.f_lasti] == _STORES_ELEMENT:
+            _lost_in_an_array(frame)
+        elif modes.differentiating and (name := _function_of_math(frame)):
+            _warn(
+                frame,
                 f"math.{name} takes the value of a Tensor, so that no gradient flows through it;"
                 f" use a function of jitgrad or NumPy, or math.{name}(float(x)) if that is meant",
-                JitgradWarning,
-                frame.f_code.co_filename,  # type: ignore[union-attr]
-                frame.f_lineno,  # type: ignore[union-attr]
             )
     return float(tensor.item())
+
+
+def _lost_in_an_array(frame: FrameType) -> None:
+    what = "a NumPy array takes a Tensor that requires a gradient as an element"
+    if modes.differentiating:
+        raise GradientError(
+            what,
+            why="no gradient can flow through an array of NumPy's",
+            do="make the array with jitgrad.zeros, or compile the function: then its NumPy arrays"
+            " can hold such values",
+            where=location_of(frame),
+        )
+    _warn(frame, f"{what}, and no gradient flows through that; assign x.item() if it is meant")
+
+
+def _warn(frame: FrameType, message: str) -> None:
+    warnings.warn_explicit(message, JitgradWarning, frame.f_code.co_filename, frame.f_lineno or 0)
 
 
 def _function_of_math(frame: FrameType) -> str:
