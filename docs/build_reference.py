@@ -326,6 +326,18 @@ def autograd() -> str:
         entry("autograd.FunctionContext", module.FunctionContext, 3),
         members(module.FunctionContext),
         entry("autograd.once_differentiable", module.once_differentiable, 3),
+        "## Finding errors",
+        entry("autograd.detect_anomaly", module.detect_anomaly, 3),
+        entry("autograd.set_detect_anomaly", module.set_detect_anomaly, 3),
+        "## What is kept, and gone through",
+        entry("autograd.graph.saved_tensors_hooks", module.graph.saved_tensors_hooks, 3),
+        entry("grad_fn.register_hook", module.graph.Node.register_hook, 3),
+        entry("grad_fn.register_prehook", module.graph.Node.register_prehook, 3),
+        "## Functions of functions",
+        *[
+            entry(f"autograd.functional.{name}", getattr(module.functional, name), 3)
+            for name in sorted(module.functional.__all__)
+        ],
     )
 
 

@@ -18,14 +18,15 @@ LONGEST_FILE = 600
 
 _CHAIN = ["core", "ir", "ops", "tensor", "trace", "transforms", "control", "syntax"]
 _CHAIN += ["codegen", "loops", "runtime", "api"]
-_SIDE_BY_SIDE = ["nn", "optim", "interop", "diagnostics"]
-_RE_EXPORTING = {"", "nn", "optim", "interop"}  # "" is jitgrad/__init__.py
+_SIDE_BY_SIDE = ["nn", "optim", "interop", "diagnostics", "autograd"]
+_RE_EXPORTING = {"", "nn", "optim", "interop", "autograd"}  # "" is jitgrad/__init__.py
 _WRITTEN_AS_BY_USERS = {"demo"}
 
 # The rooms that each room may import from, besides itself.
 ALLOWED: dict[str, set[str]] = {room: set(_CHAIN[:i]) for i, room in enumerate(_CHAIN)}
 ALLOWED |= {room: {*_CHAIN, "intrinsics"} for room in _SIDE_BY_SIDE}
 ALLOWED["intrinsics"] = {"core"}
+ALLOWED["autograd"].add("")  # `gradcheck` is a function of jitgrad.testing
 for _user in ("codegen", "loops", "runtime", "api"):
     ALLOWED[_user].add("intrinsics")
 

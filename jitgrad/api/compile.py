@@ -42,6 +42,7 @@ from jitgrad.runtime.program import make_program
 from jitgrad.runtime.straight import Straight, make_straight
 from jitgrad.runtime.variant import Variant
 from jitgrad.syntax.convert import converted
+from jitgrad.tensor.modes import modes
 from jitgrad.tensor.tensor import Tensor
 from jitgrad.trace.capture import CannotCaptureError, Capture, Captured, Source, capture
 from jitgrad.trace.environment import Environment
@@ -142,6 +143,8 @@ class CompiledFunction:
         result: Any
         if kwargs and "out" in kwargs and not self._takes_out:
             return self._into(kwargs.pop("out"), args, kwargs)
+        if modes.anomaly:
+            return self._function(*args, **kwargs)
         given: Any = (args, kwargs) if kwargs else args
         for straight in self._straight_named if kwargs else self._straight:
             try:

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitgrad.core.bind import Boxed, active_trace, box
-from jitgrad.core.errors import GradientError, ShapeError
+from jitgrad.core.errors import ArgumentError, GradientError, ShapeError
 from jitgrad.ops.arithmetic import add
-from jitgrad.tensor.hooks import AFTER, RetainGrad, run_leaf_hooks
-from jitgrad.tensor.modes import enable_grad, no_grad
+from jitgrad.tensor import anomaly
+from jitgrad.tensor.hooks import AFTER_NODE, BEFORE_NODE, RetainGrad, run_leaf_hooks
+from jitgrad.tensor.modes import enable_grad, modes, no_grad
 from jitgrad.tensor.tape import AccumulateGrad, Edge, TapeNode
 
 if TYPE_CHECKING:
@@ -233,15 +234,20 @@ def sweep(
                     found[node, slot] = ct
             if isinstance(node, AccumulateGrad):
                 if targets is None and (leaf := node.variable) is not None:
+                    arrived = _before(node, arrived)
                     leaf.accumulate_grad(arrived[0], create_graph)
                     run_leaf_hooks(leaf)
+                    _after(node, (), arrived)
                 continue
             if useful is not None and not any(e and e[0] in useful for e in node.edges):
                 continue
-            complete = _with_zeros(node, arrived)
+            complete = _before(node, _with_zeros(node, arrived))
             if trace is not None:
                 trace.going_back_through(node)
             results = node.input_cotangents(complete, retain_graph)
+            if modes.checks:
+                anomaly.check(node, complete, results)
+            results = _after(node, results, complete)
             for input_edge, ct in zip(node.edges, results, strict=True):
                 if input_edge is None or ct is None:
                     continue
@@ -293,12 +299,43 @@ def _through_hooks(node: TapeNode, cts: list[Any]) -> list[Any]:
     """Return `cts` after the hooks; those that keep a gradient see it last."""
     if node.hooks:
         for slot, hooks in node.hooks.items():
-            if slot != AFTER and cts[slot] is not None:
+            if slot >= 0 and cts[slot] is not None:
                 for hook in sorted(hooks, key=lambda hook: isinstance(hook, RetainGrad)):
                     replaced = hook(cts[slot])
                     if replaced is not None:
                         cts[slot] = _checked(node, cts[slot], box(replaced))
     return cts
+
+
+def _before(node: TapeNode, cts: list[Any]) -> list[Any]:
+    """Return `cts` after the hooks that see them before the node does."""
+    for hook in (node.hooks or {}).get(BEFORE_NODE, ()):
+        replaced = hook(tuple(cts))
+        if replaced is not None:
+            cts = _all_checked(node, cts, replaced)
+    return cts
+
+
+def _after(node: TapeNode, results: Sequence[Any], cts: Sequence[Any]) -> Sequence[Any]:
+    """Return what came out of a node after the hooks that see that."""
+    for hook in (node.hooks or {}).get(AFTER_NODE, ()):
+        replaced = hook(tuple(results), tuple(cts))
+        if replaced is not None:
+            results = _all_checked(node, results, replaced)
+    return results
+
+
+def _all_checked(node: TapeNode, cts: Sequence[Any], replaced: Any) -> list[Any]:
+    given = tuple(replaced) if isinstance(replaced, (tuple, list)) else (replaced,)
+    if len(given) != len(cts):
+        raise ArgumentError(
+            f"a hook of {node.name()} returned {len(given)} gradients",
+            why=f"it was given {len(cts)}",
+        )
+    return [
+        new if new is None or ct is None else _checked(node, ct, box(new))
+        for ct, new in zip(cts, given, strict=True)
+    ]
 
 
 def _checked(node: TapeNode, ct: Any, replaced: Any) -> Any:

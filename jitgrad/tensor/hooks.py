@@ -15,7 +15,10 @@ from jitgrad.tensor.modes import modes
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
 
-Hook = Callable[[Any], Any]
+Hook = Callable[..., Any]
+# In place of an output's number: hooks that see a leaf after its gradient was added to, and those
+# of a node, before it carries cotangents back and afterwards.
+AFTER, BEFORE_NODE, AFTER_NODE = -1, -2, -3
 
 
 class HookHandle:
@@ -96,10 +99,6 @@ def add_tensor_hook(tensor: Tensor, hook: Hook) -> HookHandle:
         )
     node, slot = edge
     return HookHandle(node.add_hook(slot, hook), hook)
-
-
-# In place of an output's number: hooks that see a leaf after its gradient was added to.
-AFTER = -1
 
 
 def add_leaf_hook(x: Tensor, hook: Callable[[Any], None]) -> HookHandle:

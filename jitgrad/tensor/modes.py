@@ -18,6 +18,11 @@ class _Modes(threading.local):
     inference = False
     # Whether a function is running that `grad` differentiates.
     differentiating = False
+    # Whether lines are remembered, and gradients checked; see `anomaly`.
+    anomaly = False
+    checks = False
+    # What the user packs, and unpacks, saved values with; see `saved_tensors_hooks`.
+    packing: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
 
 
 modes = _Modes()

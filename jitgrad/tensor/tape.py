@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jitgrad.core.bind import active_trace
 from jitgrad.core.dtypes import is_floating, python_dtype
 from jitgrad.core.errors import GradientError
@@ -16,6 +18,8 @@ from jitgrad.core.primitive import Primitive
 from jitgrad.core.spec import Spec
 from jitgrad.ir.graph import Value
 from jitgrad.ops.derivatives import input_cotangents, names_needed
+from jitgrad.tensor.hooks import AFTER_NODE, BEFORE_NODE, Hook, HookHandle
+from jitgrad.tensor.modes import modes
 
 if TYPE_CHECKING:
     from jitgrad.tensor.tensor import Tensor
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
 # Inputs are recorded before outputs, so these numbers order the reverse sweep.
 next_number = itertools.count().__next__
 
-Hook = Callable[[Any], Any]
 Edge = tuple["TapeNode", int]
 
 # The same few specs come again and again, and making one costs more than finding it.
@@ -131,6 +134,38 @@ class TapeNode:
         hooks.append(hook)
         return hooks
 
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Call `hook` after cotangents were carried back through this operation.
+
+        Parameters
+        ----------
+        hook : callable
+            ``hook(grad_inputs, grad_outputs)`` with tuples of Tensors (or None) for the inputs and
+            for the outputs of the operation. What it returns, if not None, replaces the first.
+
+        Returns
+        -------
+        HookHandle
+            Its ``remove()`` takes the hook away.
+        """
+        return HookHandle(self.add_hook(AFTER_NODE, hook), hook)
+
+    def register_prehook(self, hook: Hook) -> HookHandle:
+        """Call `hook` before cotangents are carried back through this operation.
+
+        Parameters
+        ----------
+        hook : callable
+            ``hook(grad_outputs)`` with a tuple of Tensors (or None). What it returns, if not None,
+            replaces it.
+
+        Returns
+        -------
+        HookHandle
+            Its ``remove()`` takes the hook away.
+        """
+        return HookHandle(self.add_hook(BEFORE_NODE, hook), hook)
+
 
 class AccumulateGrad(TapeNode):
     """Where the sweep ends: adds a cotangent to the ``.grad`` of a leaf."""
@@ -155,13 +190,58 @@ class AccumulateGrad(TapeNode):
         return ()
 
 
+class Packed:
+    """A value in the form that the user keeps it in; see `saved_tensors_hooks`.
+
+    Parameters
+    ----------
+    form : object
+        What the user's function made of it.
+    unpack : callable
+        Makes a Tensor of that again.
+    spec : Spec
+        Shape and dtype that it must have.
+    """
+
+    __slots__ = ("form", "spec", "unpack")
+
+    def __init__(self, form: Any, unpack: Callable[[Any], Any], spec: Spec) -> None:
+        self.form, self.unpack, self.spec = form, unpack, spec
+
+    @staticmethod
+    def of(tensor: Tensor) -> Packed:
+        """Return what the user's functions in force keep of a Tensor."""
+        packing = modes.packing
+        assert packing is not None
+        pack, unpack = packing
+        # The functions may compute; what they save is their own matter.
+        modes.packing = None
+        try:
+            return Packed(pack(tensor.detach()), unpack, _spec(tensor._raw.shape, tensor.dtype))
+        finally:
+            modes.packing = packing
+
+    def unpacked(self) -> Any:
+        """Return the array again."""
+        raw = getattr(self.unpack(self.form), "_raw", None)
+        if raw is None or (raw.shape, raw.dtype) != (self.spec.shape, self.spec.dtype):
+            raise GradientError(
+                "backward: the unpack hook of saved_tensors_hooks gave something else",
+                why=f"what was packed is a Tensor {self.spec}",
+                do="return a Tensor of the same shape and dtype",
+            )
+        return raw
+
+
 class Saved:
     """A value kept for `backward`, with the state it must still be in then."""
 
     __slots__ = ("edge", "raw", "storage", "version")
 
     def __init__(self, tensor: Tensor, edge: Edge | None) -> None:
-        self.raw = tensor._raw
+        self.raw: Any = tensor._raw
+        if modes.packing is not None and not isinstance(self.raw, Value):
+            self.raw = Packed.of(tensor)
         self.edge = edge
         self.storage = tensor._storage
         self.version = tensor._storage.version
@@ -171,7 +251,7 @@ class Saved:
         """Keep a copy of the value, which is about to be changed; equal ones share it."""
         if self.storage.version != self.version:
             return
-        if not isinstance(self.raw, Value):  # those of a trace never change
+        if isinstance(self.raw, np.ndarray):  # values of a trace never change
             key = id(self.raw)
             if key not in copies:
                 copies[key] = self.raw.copy()
@@ -191,6 +271,8 @@ class Saved:
         GradientError
             If it was changed in place since.
         """
+        if isinstance(self.raw, Packed):
+            return make(self.raw.unpacked(), edge, Storage())
         overwritten = not (self.storage.keeps_values and isinstance(self.raw, Value))
         if self.storage.version != self.version and overwritten:
             raise GradientError(

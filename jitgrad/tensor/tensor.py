@@ -18,6 +18,7 @@ from jitgrad.core.spec import Count, Shape, Spec
 from jitgrad.ir.graph import Value
 from jitgrad.ir.interpret import evaluate_primitive
 from jitgrad.ops.creation import full_primitive
+from jitgrad.tensor import anomaly
 from jitgrad.tensor.backward import run_backward, shadow, straight_into_leaves
 from jitgrad.tensor.conversion import array_of
 from jitgrad.tensor.hooks import HookHandle, RetainGrad, add_tensor_hook
@@ -133,6 +134,8 @@ class Tensor(Operators):
             attach_view(primitive, params, boxed, outputs[0])
         if requires and modes.grad and primitive.differentiable:
             record(primitive, params, boxed, outputs)
+            if modes.anomaly and (node := next((y._edge() for y in outputs), None)) is not None:
+                anomaly.note(node[0], primitive, boxed, outputs)
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     @classmethod

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitgrad.autograd import functional, graph
 from jitgrad.core.errors import ArgumentError
+from jitgrad.tensor.anomaly import detect_anomaly, set_detect_anomaly
 from jitgrad.tensor.backward import gradients_of, run_backward
 from jitgrad.tensor.function import Function, FunctionContext, once_differentiable
 from jitgrad.tensor.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -16,13 +18,17 @@ __all__ = [
     "Function",
     "FunctionContext",
     "backward",
+    "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "no_grad",
     "once_differentiable",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
