@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jitgrad.codegen.lowered import Steps
 from jitgrad.codegen.nests import Element, Extent, Matrix, MatrixProduct, Read, Statement
 from jitgrad.core.affine import Affine
@@ -9,7 +11,7 @@ from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import Accumulation, IndexMap, Template
 from jitgrad.ir.graph import Node, Operand, Value
 
-# Up to this many multiplications a matrix product is loops that fuse with what surrounds them;
+# Up to this many multiplications the product of two matrices is loops that fuse with what surrounds them;
 # beyond it a BLAS call is faster though it fuses with nothing.
 LOOP_PRODUCT_LIMIT = 2048
 
@@ -23,10 +25,11 @@ class ProductLowering(Steps):
         """Add a product, as loops where they are no slower than BLAS."""
         left, right = node.inputs
         out = node.outputs[0]
-        multiplications = left.spec.size * right.spec.shape[-1]
-        # A matrix times a vector reads each element once: BLAS can't do it faster.
-        is_vector = 1 in (left.spec.shape[-2], right.spec.shape[-1])
-        if multiplications <= LOOP_PRODUCT_LIMIT or is_vector or not is_floating(out.dtype):
+        sizes = (*left.spec.shape[-2:], right.spec.shape[-1])
+        # A matrix times a vector reads each element once, the product of two vectors writes each
+        # once: BLAS can't do it faster.
+        by_loops = math.prod(sizes) <= LOOP_PRODUCT_LIMIT or 1 in sizes
+        if by_loops or not is_floating(out.dtype):
             self.add_loop_product(node)
             return
         result = self.product_place(node)
