@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,15 @@ from jitgrad.core.bind import box
 from jitgrad.core.dtypes import result_dtype
 from jitgrad.core.errors import ShapeError
 from jitgrad.core.extents import may_be_equal
-from jitgrad.core.primitive import Contraction, Primitive, Sample, Summed, register, transposes
+from jitgrad.core.primitive import (
+    Contraction,
+    Examples,
+    Primitive,
+    Sample,
+    Summed,
+    register,
+    transposes,
+)
 from jitgrad.core.public import public
 from jitgrad.core.shapes import broadcast_shapes, normalize_axis
 from jitgrad.core.spec import Shape, Spec
@@ -73,6 +82,20 @@ def _samples(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def _batched(examples: Examples, x: Any, y: Any) -> Any:
+    """Batch a product: with a matrix that is the same for all examples it is one of matrices."""
+    (output,) = examples.outputs
+    shape = (examples.count, *output.shape)
+    of_x, of_y = examples.specs
+    if examples.batched == (True, False) and of_y.ndim == 2:
+        rows = reshape_to(x, (examples.count * math.prod(of_x.shape[:-1]), of_x.shape[-1]))
+        return reshape_to(matmul_stack(rows, y), shape)
+    if examples.batched == (False, True) and of_x.ndim == 2 and of_y.shape[1:] == (1,):
+        rows = reshape_to(y, (examples.count, of_y.shape[0]))
+        return reshape_to(matmul_stack(rows, swap_last_axes(x)), shape)
+    return broadcasting(examples, x, y)
+
+
 # Matrices and stacks of matrices only; vectors get their axes in `matmul`.
 matmul_stack: Primitive = register(
     Primitive(
@@ -88,7 +111,7 @@ matmul_stack: Primitive = register(
         samples=_samples,
         doc="Product of matrices, or of stacks of matrices whose leading axes broadcast.",
         grad_name="MmBackward0",
-        batching=broadcasting,
+        batching=_batched,
         # x1 y1 + x2 y2 = [x1 x2] [y1; y2]
         summed=Summed(
             lambda x, y: np.matmul(
