@@ -11,8 +11,8 @@ from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import Accumulation, IndexMap, Template
 from jitgrad.ir.graph import Node, Operand, Value
 
-# Up to this many multiplications the product of two matrices is loops that fuse with what surrounds them;
-# beyond it a BLAS call is faster though it fuses with nothing.
+# Up to this many multiplications the product of two matrices is loops that fuse with what surrounds
+# them; beyond it a BLAS call is faster though it fuses with nothing.
 LOOP_PRODUCT_LIMIT = 2048
 
 PRODUCT = Template("{x} * {y}", boolean="{x} and {y}")
