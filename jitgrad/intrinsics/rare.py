@@ -16,6 +16,7 @@ BIT = ir.IntType(1)
 BYTE_POINTER = ir.IntType(8).as_pointer()
 INDEX = ir.IntType(32)
 LANES = (2, 4, 8, 16)
+_NARROW = 128
 
 
 def add_attribute(function: Any, attribute: str) -> None:
@@ -68,15 +69,22 @@ def _guard(function: Any, lanes: int) -> Any:
     guard = _pure_function(function.module, vector, types, f"{function.name}_x{lanes}")
     loop = _loop_over_lanes(function, lanes, types)
     # else the caller would load its constants anew after each call; with the loop the same, the
-    # guard itself has hardly a register to save
-    for form in (guard, loop):
-        add_attribute(form, '"no_caller_saved_registers"')
+    # guard itself has hardly a register to save. But where the result is no wider than 128 bits,
+    # LLVM ends the function with vzeroupper, which clears the upper parts of what it promised to
+    # leave alone.
+    if lanes * _bits(function.ftype.return_type) > _NARROW:
+        for form in (guard, loop):
+            add_attribute(form, '"no_caller_saved_registers"')
     builder = ir.IRBuilder(guard.append_basic_block())
     packed = builder.bitcast(guard.args[-1], ir.IntType(lanes))
     with builder.if_then(builder.icmp_unsigned("!=", packed, packed.type(0)), likely=False):
         builder.ret(builder.call(loop, guard.args))
     builder.ret(guard.args[0])
     return guard
+
+
+def _bits(scalar: Any) -> int:
+    return 32 if isinstance(scalar, ir.FloatType) else 64
 
 
 def _loop_over_lanes(function: Any, lanes: int, types: Sequence[Any]) -> Any:
