@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 import threading
 import warnings
@@ -20,7 +21,7 @@ from jitgrad.api.titles import frames_of_our_own, title_of
 from jitgrad.control.loop import limited_memory
 from jitgrad.core.bind import active_trace
 from jitgrad.core.collector import collection_paused
-from jitgrad.core.errors import ArgumentError, FallbackWarning
+from jitgrad.core.errors import ArgumentError, FallbackWarning, explains
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ir.printer import format_graph
 from jitgrad.ops.generators import generator_state, set_generator_state
@@ -107,12 +108,16 @@ class CompiledFunction:
         self._retrace_limit = retrace_limit
         self._log: list[str] = []
         self._objects_seen = 0
-        self._tracing = threading.RLock()
+        self.free_lock()
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
         self._title = title_of(function)
         self._takes_out = takes_out(function)
         _compiled.add(self)
+
+    def free_lock(self) -> None:
+        """Let threads trace, whoever was at it."""
+        self._tracing = threading.RLock()
 
     def forget(self) -> None:
         """Forget everything that was traced, so that the next call traces anew."""
@@ -202,9 +207,15 @@ class CompiledFunction:
     def _run_plain(self, why: LeftToPython, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the plain function, after a trace or a compiled run has raised an error.
 
-        If it raises one as well, that is what the user is to see, from the user's own lines.
+        If it raises one as well, that is what the user is to see, from the user's own lines; of a
+        mistake in the use of NumPy the trace has more to tell.
         """
-        result = self._function(*args, **kwargs)
+        try:
+            result = self._function(*args, **kwargs)
+        except Exception as plain:
+            if explains(why.error, plain):
+                raise why.error.with_traceback(plain.__traceback__) from plain
+            raise
         if why.error is not None and not self._eager_reason:
             # jitgrad's errors take several lines.
             text = str(why.error).partition("\n")[0]
@@ -540,6 +551,16 @@ def _is_pending(variant: Variant) -> bool:
 
 
 _compiled: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
+
+
+def _free_locks() -> None:
+    """Let go of what threads hold that a forked process does not have."""
+    for function in list(_compiled):
+        function.free_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
 
 
 def clear_cache(disk: bool = True) -> None:

@@ -10,6 +10,9 @@ Every message has the form::
 
 from __future__ import annotations
 
+import traceback
+from typing import TypeGuard
+
 from jitgrad.core.location import Location, user_location
 
 
@@ -72,6 +75,19 @@ class JitgradWarning(UserWarning):
 
 class FallbackWarning(JitgradWarning):
     """A compiled function, or a part of it, runs without compiled kernels."""
+
+
+def explains(ours: BaseException | None, other: BaseException) -> TypeGuard[JitgradError]:
+    """Return whether an error of jitgrad's is about the same as another one, and may stand for it.
+
+    Its class is a subclass of the other's, and both come from the same line.
+    """
+    if not isinstance(ours, JitgradError) or isinstance(other, JitgradError):
+        return False
+    if ours.where is None or not isinstance(ours, type(other)):
+        return False
+    lines = traceback.walk_tb(other.__traceback__)
+    return any((f.f_code.co_filename, n) == (ours.where.file, ours.where.line) for f, n in lines)
 
 
 def _compose(what: str, where: Location | None, why: str, do: str) -> str:

@@ -5,6 +5,7 @@ A draw takes the number that is next; that is all that is not a function of its 
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import Any
@@ -38,7 +39,7 @@ class Generator:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.free_lock()
         # Seed, key that follows from it, and number of the next draw; None before the first one.
         self._state: tuple[int, int, int] | None = None
         self._thread = 0
@@ -53,6 +54,10 @@ class Generator:
     def __reduce__(self) -> Any:
         # The process's generator stays that: what was pickled or copied draws on from it.
         return "default_generator" if self is default_generator else (Generator, (), self._state)
+
+    def free_lock(self) -> None:
+        """Let threads draw, whoever was at it."""
+        self._lock = threading.Lock()
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin the sequence that belongs to `seed`, and return the generator."""
@@ -110,6 +115,16 @@ def _beginning(seed: int | None) -> tuple[int, int, int]:
 
 
 default_generator = Generator()
+
+
+def _free_locks() -> None:
+    """Let go of what threads hold that a forked process does not have."""
+    for generator in list(_live):
+        generator.free_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
 
 
 @public(method=False)

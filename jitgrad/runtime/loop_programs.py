@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -199,6 +200,10 @@ class _Engine(LoopEngine):
         self._loops: dict[tuple[Loop, tuple[int | None, int | None]], NativeLoop | None] = {}
         self._known: dict[Loop, tuple[int, int]] = {}
         self._reasons: dict[Loop, str] = {}
+        self.free_lock()
+
+    def free_lock(self) -> None:
+        """Let threads make kernels; a forked process does not have the one that was at it."""
         self._making = threading.RLock()
 
     def native(self, loop: Loop, operands: Sequence[Any]) -> NativeLoop | None:
@@ -270,3 +275,6 @@ class _Engine(LoopEngine):
 
 
 engine = _Engine()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=engine.free_lock)

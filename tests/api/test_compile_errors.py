@@ -76,6 +76,26 @@ def test_a_shape_mismatch_shows_the_users_line() -> None:
         )
 
 
+def test_a_shape_mismatch_of_arrays_says_what_numpy_leaves_out() -> None:
+    @jitgrad.compile
+    def f(x: Any) -> Any:
+        buffer = np.zeros((2, 4))
+        buffer[1:] = x
+        return buffer
+
+    def call() -> Any:
+        return f(np.ones(3))
+
+    assert message_of(ShapeError, call, "f") == (
+        "x[...] = v: a value of shape (3,) does not fit\n"
+        "  why:   the indexed part has shape (1, 4), to which the value must broadcast"
+    )
+    with pytest.raises(ShapeError) as caught:
+        call()
+    assert type(caught.value.__cause__) is ValueError
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].line == "buffer[1:] = x"
+
+
 def test_a_wrong_dtype_shows_the_users_line() -> None:
     @jitgrad.compile
     def f(n: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -124,3 +126,19 @@ def test_a_generator_has_a_sequence_of_its_own() -> None:
         assert first.tolist() == draw(other).tolist()
         assert first.tolist() != draw(one).tolist()
         assert one.initial_seed() == 7
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_draws_that_was_forked_while_a_thread_drew() -> None:
+    generator = jitgrad.Generator().manual_seed(3)
+    with generator._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            os._exit(int(generator.state() is None or not 0 <= _drawn(generator) < 1))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _drawn(generator: jitgrad.Generator) -> float:
+    return jitgrad.rand((), generator=generator).item()
