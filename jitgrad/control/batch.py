@@ -89,6 +89,10 @@ def run_batched(
     recorder : Recorder, optional
         The trace that runs, if the nodes are to have the lines of those they are made of.
     """
+    if any(batched) and any(node.sizes() for node in graph.nodes):
+        # Parts of different sizes do not make one array; each is gone before the next one comes.
+        found = one_by_one(graph, arguments, batched, count)
+        return [(x, True) for x in found]
     environment = dict(zip(graph.inputs, zip(arguments, batched, strict=True), strict=True))
 
     def read(operand: Operand) -> tuple[Any, bool]:

@@ -299,7 +299,7 @@ def _split_traced(items: list[Any], shape: Shape) -> Split:
             if not item.ndim:
                 indexed(np.zeros(int(item), np.int64), NEW)
             else:
-                _check_mask(item, axis, shape)
+                check_mask(item, axis, shape)
             for array in np.nonzero(item) if item.ndim else ():
                 indexed(array, whole_axis(shape[axis]))
                 axis += 1
@@ -330,7 +330,14 @@ def _spans(spans: list[tuple[int, _Bounds, int]], taken: tuple[int, ...]) -> tup
     return tuple(steps)
 
 
-def _check_mask(mask: Any, axis: int, shape: Shape) -> None:
+def check_mask(mask: Any, axis: int, shape: Shape) -> None:
+    """Check that a mask is as long as the axes that it is for, from `axis` on.
+
+    Raises
+    ------
+    IndexingError
+        If it is not.
+    """
     for a, size in enumerate(mask.shape, start=axis):
         if shape[a] != size:
             raise IndexingError(

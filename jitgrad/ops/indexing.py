@@ -7,11 +7,12 @@ the elements that the arrays name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.core.bind import box
+from jitgrad.core.bind import Boxed, active_trace, box
 from jitgrad.core.errors import IndexingError, ShapeError
 from jitgrad.core.extents import may_be_equal
 from jitgrad.core.public import public
@@ -19,8 +20,9 @@ from jitgrad.core.shapes import broadcast_shapes, normalize_axis
 from jitgrad.core.spec import Shape
 from jitgrad.ops.arithmetic import add, mul
 from jitgrad.ops.cast import convert
-from jitgrad.ops.index_forms import Split, split_index, stack_indices
+from jitgrad.ops.index_forms import Split, check_mask, split_index, stack_indices
 from jitgrad.ops.naming import shown_as
+from jitgrad.ops.selection import select
 from jitgrad.ops.shape import broadcast_to, reshape_to
 from jitgrad.ops.slicing import Index, pick, slice_primitive, slice_update, whole_index
 from jitgrad.ops.steps import write_part
@@ -63,6 +65,10 @@ def index_put(x: Any, index: Any, value: Any, accumulate: bool = False) -> Any:
     Where an element is named several times the last value stays, and the gradient is that one's;
     with `accumulate` all are added.
     """
+    if not accumulate:
+        filled = fill_masked(x, index, value)
+        if filled is not None:
+            return filled
     return put_split(x, split_index(x, index), value, accumulate)
 
 
@@ -86,6 +92,44 @@ def put_split(x: Any, split: Split, value: Any, accumulate: bool = False) -> Any
             new = put(part, indices, new, axes=axes)
     new = write_part(whole, split.steps, new)
     return new if whole is x else slice_update(x, new, index=split.basic)
+
+
+def fill_masked(x: Any, index: Any, value: Any) -> Any:
+    """Return `x` with the same value wherever a traced mask holds; None if `index` is none such.
+
+    How many elements a mask picks follows from its values, which need not be known for this.
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    masks = [k for k, item in enumerate(items) if _is_mask(item)]
+    if len(masks) != 1 or active_trace() is None:
+        return None
+    number = masks[0]
+    mask, before, after = items[number], items[:number], items[number + 1 :]
+    if not all(i is None or i is Ellipsis or type(i) in (slice, int) for i in before + after):
+        return None
+    split = split_index(x, (*before, *[slice(None)] * mask.ndim, *after))
+    part = pick(x, split.basic)
+    for step in split.steps:
+        part = step.read(part)
+    if Ellipsis in before:
+        behind = _axes_shown(after)
+    else:
+        behind = part.ndim - mask.ndim - _axes_shown(before)
+    check_mask(mask, part.ndim - behind - mask.ndim, tuple(part.shape))
+    rest = tuple(part.shape)[part.ndim - behind :]
+    value = box(value)
+    if any(type(n) is not int or n != 1 for n in value.shape[: max(value.ndim - behind, 0)]):
+        return None
+    chosen = reshape_to(mask, (*mask.shape, *[1] * behind))
+    return put_split(x, split, select(chosen, fit_value(value, rest, x.dtype), part))
+
+
+def _axes_shown(items: Sequence[Any]) -> int:
+    return len([item for item in items if item is None or type(item) is slice])
+
+
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, Boxed) and box(item).dtype.kind == "b" and bool(box(item).ndim)
 
 
 def fit_value(value: Any, shape: Shape, dtype: Any) -> Any:

@@ -15,6 +15,7 @@ from jitgrad.syntax.variables import Variables
 from jitgrad.trace.capture import CannotCaptureError
 from jitgrad.trace.reads import scan
 from jitgrad.trace.rollback import Snapshot
+from jitgrad.trace.user_code import UserCodeRecorder
 
 # So often the same body is tried in one trace after it has failed.
 _TRIALS = 3
@@ -132,8 +133,8 @@ def code_of(function: Any) -> types.CodeType:
 
 
 def root_of(trace: Any) -> Any:
-    """Return the outermost trace around `trace`."""
-    while getattr(trace, "outer", None) is not None:
+    """Return the outermost trace around `trace` that records a user's code."""
+    while isinstance(getattr(trace, "outer", None), UserCodeRecorder):
         trace = trace.outer
     return trace
 

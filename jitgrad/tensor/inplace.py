@@ -15,7 +15,7 @@ from jitgrad.ir.graph import Value
 from jitgrad.ops.cast import convert, stop_gradient
 from jitgrad.ops.creation import clone_primitive, full_primitive
 from jitgrad.ops.index_forms import Advanced, split_index
-from jitgrad.ops.indexing import basic_item, fit_value, put_split
+from jitgrad.ops.indexing import basic_item, fill_masked, fit_value, put_split
 from jitgrad.ops.shape import broadcast_to
 from jitgrad.ops.slicing import Index, whole_index
 from jitgrad.ops.taking import taken_shape, write_elements
@@ -188,6 +188,10 @@ def set_item(tensor: Tensor, index: Any, value: ArrayLike) -> None:
         # In the Tensor's dtype at once: a float would be rounded to the default one before.
         number = np.asarray(value).astype(tensor.dtype).item()
         new = full_primitive(shape=(), value=number, dtype=tensor.dtype)
+    filled = fill_masked(tensor, index, new)
+    if filled is not None:
+        assign("x[...] = v", tensor, filled)
+        return
     split = split_index(tensor, index)
     if split.advanced is None and not split.steps:
         part = basic_item(tensor, split.basic)

@@ -54,6 +54,19 @@ def _nested_loops(x: Any) -> Any:
     return jg.fori_loop(0, 2, lambda i, c: jg.fori_loop(0, 3, inner, c) * (i + 1), x)
 
 
+def _written_where_it_is_large(x: Any) -> Any:
+    y = x * x
+    y[y > 1] = x.sum()
+    return y * x
+
+
+def _parts_of_many_sizes(x: Any) -> Any:
+    total = x[0] * 0
+    for i in range(4):
+        total = total + x[:i].sum() * i
+    return jg.fori_loop(0, 3, lambda i, c: c * 0.5 + (x[: i + 1] * x[2 - i :]).sum(), total)
+
+
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "elementwise": lambda x: jg.tanh(x) * x + 1,
     "numbers": lambda x: x[0] * x[1] - jg.exp(x[2]),
@@ -82,6 +95,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "while": _until,
     "counted by itself": _counted_by_itself,
     "nested loops": _nested_loops,
+    "written where it is large": _written_where_it_is_large,
+    "parts of many sizes": _parts_of_many_sizes,
 }
 over_functions = pytest.mark.parametrize("name", FUNCTIONS)
 
@@ -124,6 +139,17 @@ def test_compiled_ones_are_the_same(name: str) -> None:
     with jg.no_grad():
         for _ in range(2):
             assert_same(compiled(jg.tensor(X)), one_by_one(gradient))
+
+
+def test_a_mapped_function_with_a_loop_is_differentiated_by_an_array() -> None:
+    def function(x: Any) -> Any:
+        total = x[0]
+        for i in range(3):
+            total = total + x[i] * x[i - 1]
+        return total
+
+    found = jg.grad(lambda x: jg.vmap(function)(x).sum())(X)
+    np.testing.assert_allclose(found, np.stack([jg.grad(function)(x) for x in X]))
 
 
 def test_plain_branches_of_a_compiled_function_are_each_examples_own() -> None:

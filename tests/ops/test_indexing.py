@@ -233,6 +233,38 @@ def test_a_mask_of_another_shape_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        lambda x: x > 3,
+        lambda x: x[:, :, 0] > 3,
+        lambda x: (x[:, 0, 0] > 3, slice(1, 3)),
+        lambda x: (slice(None), x[0, :, 0] > 3),
+        lambda x: (..., x[0, 0] > 3),
+        lambda x: (slice(1, 3), x[0, :, 0] > 3, slice(None, None, 2)),
+        lambda x: (x[:, 0, 0] > 3, ..., 1),
+        lambda x: (x[:, 0, 0] > 3, None),
+    ],
+)
+def test_one_value_is_written_where_a_traced_mask_holds(index: Any) -> None:
+    def written(x: Any) -> Any:
+        y = x * 2
+        y[index(x)] = x[0, 0, 0] * 3
+        return y * y
+
+    def loss(run: Any) -> Any:
+        return lambda x: (run(x) * jitgrad.cos(x)).sum()
+
+    x = jitgrad.tensor(np.random.default_rng(0).uniform(0, 6, (4, 5, 6)))
+
+    def traced(x: Any) -> Any:
+        # What is mapped is traced, and nobody knows values there.
+        return jitgrad.vmap(written)(x[None])[0]
+
+    assert_close(traced(x), written(x))
+    assert_close(jitgrad.grad(loss(traced))(x), jitgrad.grad(loss(written))(x))
+
+
 def test_a_float_is_no_index() -> None:
     x = jitgrad.tensor(X)
 
