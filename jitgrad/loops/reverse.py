@@ -52,6 +52,7 @@ from jitgrad.loops.program import (
     statements,
 )
 from jitgrad.loops.prune import prune
+from jitgrad.loops.settle import settle
 
 Action = Callable[[], None]
 # What costs so many additions is rather read where it was stored than computed again.
@@ -132,6 +133,8 @@ class Reversed:
         For each output that was asked for, where the way back takes its cotangent, and changes it.
     gradients : list of Array
         For each input that was asked for, its cotangent, which starts as zeros.
+    filled : set of Array
+        Those of them that may start as anything.
     """
 
     forward: Program
@@ -139,6 +142,7 @@ class Reversed:
     states: list[Array]
     cotangents: list[Array]
     gradients: list[Array]
+    filled: set[Array]
 
 
 def reverse(program: Program, outputs: Sequence[int], inputs: Sequence[int]) -> Reversed:
@@ -556,7 +560,8 @@ class _Reverse:
             [*self.builder.block, *self.top.back],
         )
         backward = prune(backward)
-        return Reversed(prune(program, states), backward, states, cotangents, gradients)
+        filled = settle(backward, gradients)
+        return Reversed(prune(program, states), backward, states, cotangents, gradients, filled)
 
     def clear(self, bar: Array) -> None:
         """Write zeros to memory."""

@@ -16,14 +16,14 @@ from jitgrad.control.loop_form import INDEX, Loop, differentiable
 from jitgrad.control.run_loop import usual_arrays
 from jitgrad.core.dtypes import int64
 from jitgrad.core.errors import IndexingError
-from jitgrad.core.recycling import copy, zeros
+from jitgrad.core.recycling import copy, empty, zeros
 from jitgrad.core.spec import Spec
 from jitgrad.ir.subgraph import SubGraph
 from jitgrad.loops.builder import NotLowerableError
 from jitgrad.loops.extrema import with_shared_extrema
 from jitgrad.loops.lower import lower_loop
 from jitgrad.loops.program import Array as Memory
-from jitgrad.loops.program import Program
+from jitgrad.loops.program import Program, Store, statements
 from jitgrad.loops.reverse import reverse
 from jitgrad.runtime.loop_kernels import LoopKernel, Stacks
 from jitgrad.transforms.spell_out import spell_out
@@ -71,6 +71,9 @@ class KernelPair:
     ) -> None:
         self.reversed = reverse(program, outputs, inputs)
         self.forward = LoopKernel(self.reversed.forward, title)
+        body = self.reversed.backward.body
+        # Memory that the way back changes, and so must own.
+        self.changed = {s.array for s in statements(body) if isinstance(s, Store)}
         self.title = title
         self._backward: LoopKernel | None = None
         self.stacks = Stacks(self.forward)
@@ -103,11 +106,12 @@ class KernelPair:
     ) -> list[Array]:
         """Return the cotangents of the inputs."""
         made = self.reversed
-        # The way back changes both.
-        states = {m: copy(a) for m, a in record.states.items()}
-        cotangents = {m: copy(ct) for m, ct in zip(made.cotangents, cts, strict=True)}
-        gradients = {m: zeros(m.shape, m.dtype) for m in made.gradients}
-        given = {**inputs, **states, **cotangents, **gradients}
+        kept = {**record.states, **dict(zip(made.cotangents, cts, strict=True))}
+        kept = {m: copy(a) if m in self.changed else a for m, a in kept.items()}
+        gradients = {
+            m: (empty if m in made.filled else zeros)(m.shape, m.dtype) for m in made.gradients
+        }
+        given = {**inputs, **kept, **gradients}
         self.backward.run(given, counts, record.stacks, record.heights)
         return [gradients[m] for m in made.gradients]
 
