@@ -155,9 +155,9 @@ def _drop_last_stores(accesses: list[_Access]) -> None:
     load, store = accesses
     if not (isinstance(load.statement, Load) and isinstance(store.statement, Store)):
         return
-    if load.block is store.block and load.statement.index == store.statement.index:
-        if load.names_each_once and not store.statement.adds:
-            store.block.remove(store.statement)
+    is_same = load.block is store.block and load.statement.index == store.statement.index
+    if is_same and load.names_each_once and not store.statement.adds:
+        store.block.remove(store.statement)
 
 
 def _clearing(array: Array, accesses: list[_Access]) -> _Access | None:
