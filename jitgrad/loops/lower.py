@@ -28,6 +28,7 @@ from jitgrad.loops.extrema import with_shared_extrema
 from jitgrad.loops.fuse import fuse
 from jitgrad.loops.held import Computed, Memory, Registers, Scope
 from jitgrad.loops.hoist import hoist
+from jitgrad.loops.layout import lay_out
 from jitgrad.loops.lower_control import ControlLowering
 from jitgrad.loops.program import WHOLE, Array, Linear, Program, Scalar
 from jitgrad.loops.prune import prune
@@ -240,4 +241,5 @@ def finish(
         else:
             made.append(Array(operand.spec.shape, operand.spec.dtype))
             lowering.write(made[-1], (), scope, operand)
-    return fuse(prune(Program(inputs, [], made, builder.temporaries, hoist(builder.block))))
+    program = Program(inputs, [], made, builder.temporaries, hoist(builder.block))
+    return lay_out(fuse(prune(program)))

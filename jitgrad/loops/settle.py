@@ -150,13 +150,19 @@ def _in(
 
 def _drop_last_stores(accesses: list[_Access]) -> None:
     """Leave out stores to what was read just before and is not read again."""
-    if len(accesses) != 2:
+    loads = [a for a in accesses if isinstance(a.statement, Load)]
+    stores = [a for a in accesses if isinstance(a.statement, Store)]
+    if len(loads) != len(stores):
         return
-    load, store = accesses
-    if not (isinstance(load.statement, Load) and isinstance(store.statement, Store)):
-        return
-    is_same = load.block is store.block and load.statement.index == store.statement.index
-    if is_same and load.names_each_once and not store.statement.adds:
+    for load, store in zip(loads, stores, strict=True):
+        assert isinstance(store.statement, Store)
+        is_same = load.block is store.block and load.statement.index == store.statement.index
+        is_last = accesses.index(load) < accesses.index(store) and load.names_each_once
+        if not (is_same and is_last) or store.statement.adds:
+            return
+        if not all(_are_apart(load.fixed(), a.fixed()) for a in loads if a is not load):
+            return
+    for store in stores:
         store.block.remove(store.statement)
 
 
