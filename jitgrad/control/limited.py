@@ -95,10 +95,10 @@ def run_forward(
     loop: Loop, operands: Sequence[Any], keep: tuple[int, ...]
 ) -> tuple[list[Array], Any]:
     """Return the results of a loop, and what the way back starts from; as `run_loop` does."""
-    whole = replace(loop, memory=0)
     plan = _plan(loop, operands, keep)
     if plan is None:
-        return run_loop.run_forward(whole, operands, keep)
+        return run_loop.run_forward(replace(loop, memory=0), operands, keep)
+    whole = replace(loop, memory=0, unread=())
     blocks = _Blocks(whole, operands, plan)
     first = list(operands[INDEX : INDEX + loop.carried])
     stacks = [np.empty(spec.shape, spec.dtype) for spec in loop.outputs[loop.carried :]]

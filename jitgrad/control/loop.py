@@ -89,7 +89,11 @@ def _backward(ct: Any, xs: Any, record: Any, wanted: Any, params: Any) -> Sequen
 
 
 def _forget(params: dict[str, Any], read: tuple[bool, ...]) -> dict[str, Any]:
-    return params if read[-1] else {**params, "keep": ()}
+    if read[-1]:
+        # Results that nobody reads may have cotangents all the same.
+        return params
+    unread = tuple([k for k, is_read in enumerate(read[:-1]) if not is_read])
+    return {**params, "unread": unread, "keep": ()}
 
 
 def _for_examples(examples: Examples, *xs: Any, keep: tuple[int, ...], **params: Any) -> Any:

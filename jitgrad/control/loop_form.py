@@ -37,6 +37,8 @@ class Loop:
         Whether the last index comes first.
     memory : int
         How many bytes may be kept for the way back; 0 for as many as it takes.
+    unread : tuple of int
+        Numbers of the results of a loop without a way back that nobody reads: they may be anything.
     """
 
     body: SubGraph
@@ -46,6 +48,12 @@ class Loop:
     length: int
     reverse: bool
     memory: int = 0
+    unread: tuple[int, ...] = ()
+
+    @property
+    def read(self) -> list[int]:
+        """Numbers of the results that somebody may read."""
+        return [k for k in range(len(self.body.graph.outputs)) if k not in self.unread]
 
     @staticmethod
     def of(params: Mapping[str, Any]) -> Loop:

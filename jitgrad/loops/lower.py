@@ -7,6 +7,7 @@ asked for. An update of an array that nobody reads any more in its old state hap
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jitgrad.control.loop_form import INDEX, Loop, differentiable
 from jitgrad.core.extents import has_extents
@@ -131,7 +132,8 @@ class Lowering(ControlLowering):
             # Two operands have two cotangents, even where they are the same.
             inputs.append(self.copied(scope, operand) if array in inputs else array)
         bounds = (first, last)
-        program = loop_on_arrays(self.builder.fork(), with_shared_extrema(loop), bounds, inputs)
+        whole = with_shared_extrema(replace(loop, unread=()))
+        program = loop_on_arrays(self.builder.fork(), whole, bounds, inputs)
         wanted = [k - INDEX for k in reader.params["wanted"]]
         pair = reverse(program, differentiable(loop), wanted)
         self.ways_back[node.outputs[-1]] = pair
@@ -167,7 +169,7 @@ class Lowering(ControlLowering):
 
 
 def lower_loop(loop: Loop, specs: Sequence[Spec], bounds: tuple[int | None, int | None]) -> Program:
-    """Return the program of a loop.
+    """Return the program of a loop, whose outputs are the results that are read.
 
     Parameters
     ----------
@@ -207,7 +209,7 @@ def loop_on_arrays(
     results = lowering.loop(scope, loop, bounds, list(values))
     outputs = [Value(spec) for spec in loop.outputs]
     scope.held.update(zip(outputs, results, strict=True))
-    return finish(lowering, scope, inputs, outputs)
+    return finish(lowering, scope, inputs, [outputs[k] for k in loop.read])
 
 
 def lower_graph(graph: Graph) -> Program:

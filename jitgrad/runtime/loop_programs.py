@@ -162,7 +162,11 @@ class NativeLoop:
             self.inputs(self.program, operands),
             self.counts(operands),
         )
-        return [given[m] for m in self.program.outputs]
+        found = dict(zip(self.loop.read, self.program.outputs, strict=True))
+        return [
+            given[found[k]] if k in found else np.broadcast_to(np.zeros((), spec.dtype), spec.shape)
+            for k, spec in enumerate(self.loop.outputs)
+        ]
 
     def paths(self) -> list[Path]:
         """Return the files that hold the sources of its kernels."""
@@ -174,7 +178,9 @@ class NativeLoop:
         """Return the kernels where cotangents of these operands may be asked for."""
         found = self._pairs.get(keep)
         if found is None:
-            program = lower_loop(with_shared_extrema(self.loop), self.specs, self.bounds)
+            # Results that nobody reads may have cotangents.
+            whole = replace(with_shared_extrema(self.loop), unread=())
+            program = lower_loop(whole, self.specs, self.bounds)
             wanted = [k - INDEX for k in keep]
             outputs = differentiable(self.loop)
             found = self._pairs[keep] = KernelPair(program, outputs, wanted, self.title)
