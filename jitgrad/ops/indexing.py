@@ -129,7 +129,7 @@ def _axes_shown(items: Sequence[Any]) -> int:
 
 
 def _is_mask(item: Any) -> bool:
-    return isinstance(item, Boxed) and box(item).dtype.kind == "b" and bool(box(item).ndim)
+    return isinstance(item, Boxed) and box(item).dtype.kind == "b"
 
 
 def fit_value(value: Any, shape: Shape, dtype: Any) -> Any:

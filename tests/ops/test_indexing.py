@@ -244,6 +244,7 @@ def test_a_mask_of_another_shape_is_refused() -> None:
         lambda x: (slice(1, 3), x[0, :, 0] > 3, slice(None, None, 2)),
         lambda x: (x[:, 0, 0] > 3, ..., 1),
         lambda x: (x[:, 0, 0] > 3, None),
+        lambda x: x[0, 0, 0] > 3,
     ],
 )
 def test_one_value_is_written_where_a_traced_mask_holds(index: Any) -> None:
