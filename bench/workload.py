@@ -16,7 +16,7 @@ import bench.workloads
 Array = np.ndarray[Any, Any]
 Call = Callable[[], Any]
 # What is done with a workload's function; `bench.peers` has a way of each library to do it.
-TASKS = ("gradient", "product", "training")
+TASKS = ("gradient", "product", "examples", "training")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +40,9 @@ class Workload:
         Positions of the arguments to differentiate by; empty for the value alone.
     task : str
         One of `TASKS`. ``"gradient"``: value and gradients. ``"product"``: the product of the
-        Hessian by the first input and the last input. ``"training"``: a step with Adam; inputs are
-        those of `bench.adam`.
+        Hessian by the first input and the last input. ``"examples"``: the gradients of each
+        example, which are along the first axis of the inputs that are not in `wrt`.
+        ``"training"``: a step with Adam; inputs are those of `bench.adam`.
     needs : tuple of str
         Operations that not every library has; those without are left out.
     libraries : tuple of str

@@ -90,4 +90,37 @@ static void evaluate(
     by_parameters(BATCH, IN, HIDDEN1, x, d1, dw1, db1);
 }
 
+static inline void outer_products(
+    int in, int out, const float *restrict x, const float *restrict dy, float *restrict dw)
+{
+    for (int i = 0; i < BATCH; ++i)
+        for (int k = 0; k < in; ++k)
+            for (int j = 0; j < out; ++j)
+                dw[(i * in + k) * out + j] = x[i * in + k] * dy[i * out + j];
+}
+
+/* The gradients of each example's own loss. */
+void examples(
+    long turns, const float *restrict x, const float *restrict y, const float *restrict w1,
+    const float *restrict b1, const float *restrict w2, const float *restrict b2,
+    const float *restrict w3, const float *restrict b3, float *restrict dw1, float *restrict db1,
+    float *restrict dw2, float *restrict db2, float *restrict dw3, float *restrict db3)
+{
+    static float h1[BATCH * HIDDEN1], h2[BATCH * HIDDEN2];
+    REPEAT(turns) {
+        layer(BATCH, IN, HIDDEN1, x, w1, b1, h1);
+        squash(BATCH * HIDDEN1, h1);
+        layer(BATCH, HIDDEN1, HIDDEN2, h1, w2, b2, h2);
+        squash(BATCH * HIDDEN2, h2);
+        layer(BATCH, HIDDEN2, OUT, h2, w3, b3, db3);
+        for (int i = 0; i < BATCH * OUT; ++i)
+            db3[i] = (db3[i] - y[i]) * (2.0f / OUT);
+        outer_products(HIDDEN2, OUT, h2, db3, dw3);
+        by_input(BATCH, HIDDEN2, OUT, h2, db3, w3, db2);
+        outer_products(HIDDEN1, HIDDEN2, h1, db2, dw2);
+        by_input(BATCH, HIDDEN1, HIDDEN2, h1, db2, w2, db1);
+        outer_products(IN, HIDDEN1, x, db1, dw1);
+    }
+}
+
 #include "network.h"

@@ -101,6 +101,13 @@ def _product(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequenc
     return _waited_for(lambda: made(*inputs))
 
 
+def _examples(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    inputs = [jax.numpy.asarray(array) for array in arrays]
+    axes = tuple([None if k in wrt else 0 for k in range(len(arrays))])
+    made = jax.jit(jax.vmap(jax.grad(function, wrt), axes))
+    return _waited_for(lambda: made(*inputs))
+
+
 def _training(loss: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
     both = jax.value_and_grad(loss, argnums=wrt)
     step = jax.jit(adam.functional_step(both, sqrt), donate_argnums=1)
@@ -109,4 +116,9 @@ def _training(loss: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[A
     )
 
 
-STYLES = {"gradient": {"": _compiled}, "product": {"": _product}, "training": {"": _training}}
+STYLES = {
+    "gradient": {"": _compiled},
+    "product": {"": _product},
+    "examples": {"": _examples},
+    "training": {"": _training},
+}

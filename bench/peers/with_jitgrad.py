@@ -104,6 +104,12 @@ def _product(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequenc
     return lambda: made(*arrays)
 
 
+def _examples(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    axes = tuple([None if k in wrt else 0 for k in range(len(arrays))])
+    made = jitgrad.compile(jitgrad.vmap(jitgrad.grad(function, argnums=wrt), axes))
+    return lambda: made(*arrays)
+
+
 def _training(loss: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
     both = jitgrad.value_and_grad(loss, argnums=wrt)
     # As one would: the old state's memory is worth something where there is much of it.
@@ -143,5 +149,6 @@ STYLES = {
         "eager": _eager,
     },
     "product": {"": _product},
+    "examples": {"": _examples},
     "training": {"": _training, "optim": _with_optimizer},
 }

@@ -107,6 +107,19 @@ def product(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence
     return call
 
 
+def examples(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    """Return a call of `torch.func.vmap` of `torch.func.grad`."""
+    tensors = [torch.tensor(array) for array in arrays]
+    made = of_examples(function, wrt, len(arrays))
+    return lambda: made(*tensors)
+
+
+def of_examples(function: Callable[..., Any], wrt: tuple[int, ...], count: int) -> Any:
+    """Return the function of `count` inputs that gives the gradients of each example."""
+    axes = tuple([None if k in wrt else 0 for k in range(count)])
+    return torch.func.vmap(torch.func.grad(function, wrt), axes)
+
+
 def training(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
     """Return a call of ``backward`` and of an optimizer's step."""
     batch, state = adam.split([torch.tensor(array) for array in arrays])
@@ -129,5 +142,6 @@ def training(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequenc
 STYLES = {
     "gradient": {"": gradient, "backward": backward},
     "product": {"": product},
+    "examples": {"": examples},
     "training": {"": training},
 }

@@ -36,6 +36,12 @@ def _product(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequenc
     return lambda: made(x, v)
 
 
+def _examples(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
+    made = _fresh(with_torch.of_examples(function, wrt, len(arrays)))
+    tensors = [torch.tensor(array) for array in arrays]
+    return lambda: made(*tensors)
+
+
 def _training(function: Callable[..., Any], wrt: tuple[int, ...], arrays: Sequence[Array]) -> Call:
     return with_torch.training(_fresh(function), wrt, arrays)
 
@@ -52,5 +58,6 @@ operations = with_torch
 STYLES = {
     "gradient": {"": _gradient, "backward": _backward},
     "product": {"": _product},
+    "examples": {"": _examples},
     "training": {"": _training, "functional": _functional},
 }

@@ -92,6 +92,17 @@ def _classes(x: Array, y: Array, *params: Array) -> Any:
     return value, gradients
 
 
+def _examples(x: Array, y: Array, *params: Array) -> Any:
+    w1, b1, w2, b2, w3, b3 = params
+    h1 = np.tanh(x @ w1 + b1)
+    h2 = np.tanh(h1 @ w2 + b2)
+    d3 = (h2 @ w3 + b3 - y) * np.float32(2.0 / y.shape[1])
+    d2 = (d3 @ w3.T) * (1 - h2 * h2)
+    d1 = (d2 @ w2.T) * (1 - h1 * h1)
+    pairs = ((x, d1), (h1, d2), (h2, d3))
+    return [part for h, d in pairs for part in (h[:, :, None] * d[:, None, :], d)]
+
+
 def _by_numpy(function: Callable[..., Any], *arrays: Array) -> Call:
     return lambda: function(*arrays)
 
@@ -111,6 +122,13 @@ def _in_c(source: str, x: Array, y: Array, *params: Array) -> Call:
     constants = {**_sizes(x, *params[::2]), **adam.constants_for_c()}
     arguments = [x, y, *params, value, *gradients]
     return Kernel(source, "gradient", arguments, (value, gradients), constants)
+
+
+def _examples_in_c(source: str, x: Array, y: Array, *params: Array) -> Call:
+    gradients = [np.empty((len(x), *array.shape), np.float32) for array in params]
+    arguments = [x, y, *params, *gradients]
+    constants = {**_sizes(x, *params[::2]), **adam.constants_for_c()}
+    return Kernel(source, "examples", arguments, gradients, constants)
 
 
 def _step_in_c(source: str, *arrays: Array) -> Call:
@@ -138,6 +156,20 @@ WORKLOADS = [
             "c": partial(_in_c, "small_network"),
         },
         styles=("", "tensors", "backward"),
+    ),
+    Workload(
+        name="mlp_examples",
+        title="the small network, gradients of each of 4096 examples",
+        sizes=(4096, 8, 32, 32, 1),
+        tiny=(5, 2, 5, 4, 3),
+        inputs=_regression_inputs,
+        define=_define_regression,
+        wrt=_WRT,
+        task="examples",
+        by_hand={
+            "numpy": partial(_by_numpy, _examples),
+            "c": partial(_examples_in_c, "small_network"),
+        },
     ),
     Workload(
         name="mlp",

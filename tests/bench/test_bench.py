@@ -89,6 +89,16 @@ def test_product_is_the_change_of_the_gradient() -> None:
     np.testing.assert_allclose(product, (ahead - behind) / 2e-6, rtol=1e-6)
 
 
+def test_gradients_of_examples_are_those_of_each_alone() -> None:
+    workloads = all_workloads()
+    x, y, *parameters = workloads["mlp_examples"].make_inputs(tiny=True)
+    found = workloads["mlp_examples"].by_hand["numpy"](x, y, *parameters)()
+    for k in range(len(x)):
+        one = workloads["mlp_small"].by_hand["numpy"](x[k : k + 1], y[k : k + 1], *parameters)
+        for ours, expected in zip(found, one()[1], strict=True):
+            np.testing.assert_allclose(ours[k], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_library_that_lacks_an_operation_is_left_out() -> None:
     base = all_workloads()["rosenbrock_small"]
     assert variants_of(dataclasses.replace(base, needs=("no_such_operation",)), ["jitgrad"]) == []
