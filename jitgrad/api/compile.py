@@ -108,14 +108,14 @@ class CompiledFunction:
         self._retrace_limit = retrace_limit
         self._log: list[str] = []
         self._objects_seen = 0
-        self.free_lock()
+        self._free_lock()
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
         self._title = title_of(function)
         self._takes_out = takes_out(function)
         _compiled.add(self)
 
-    def free_lock(self) -> None:
+    def _free_lock(self) -> None:
         """Let threads trace, whoever was at it."""
         self._tracing = threading.RLock()
 
@@ -556,7 +556,7 @@ _compiled: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
 def _free_locks() -> None:
     """Let go of what threads hold that a forked process does not have."""
     for function in list(_compiled):
-        function.free_lock()
+        function._free_lock()
 
 
 if hasattr(os, "register_at_fork"):

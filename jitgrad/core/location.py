@@ -11,8 +11,8 @@ from types import FrameType
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # The demonstration stands in for a user's program.
 _DEMO = _PACKAGE + "demo" + os.sep
-# NumPy calls back into jitgrad through its dispatch protocols; its frames are not the user's.
-_NUMPY = os.sep + "numpy" + os.sep
+# NumPy and SciPy ask Tensors for what they are; their frames are not the user's.
+_CALLERS = (os.sep + "numpy" + os.sep, os.sep + "scipy" + os.sep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ class Location:
 
 
 def user_frame() -> FrameType | None:
-    """Return the innermost frame that is neither jitgrad's nor NumPy's."""
+    """Return the innermost frame that is neither jitgrad's nor NumPy's nor SciPy's."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         ours = file.startswith(_PACKAGE) and not file.startswith(_DEMO)
-        if not (ours or _NUMPY in file):
+        if not (ours or any(caller in file for caller in _CALLERS)):
             return frame
         frame = frame.f_back
     return None

@@ -11,6 +11,7 @@ import jitgrad.ops.cast
 import jitgrad.ops.comparison
 import jitgrad.ops.complex
 import jitgrad.ops.composite
+import jitgrad.ops.conditioning
 import jitgrad.ops.contraction
 import jitgrad.ops.convolution
 import jitgrad.ops.counting
@@ -36,8 +37,10 @@ import jitgrad.ops.normalization
 import jitgrad.ops.norms
 import jitgrad.ops.numpy_protocol
 import jitgrad.ops.ordering
+import jitgrad.ops.placing
 import jitgrad.ops.pooling
 import jitgrad.ops.power
+import jitgrad.ops.powers_of_two
 import jitgrad.ops.probability
 import jitgrad.ops.quantiles
 import jitgrad.ops.random

@@ -19,7 +19,7 @@ from jitgrad.core.dtypes import (
     is_floating,
     scalar_dtype,
 )
-from jitgrad.core.errors import ArgumentError, DtypeError, ShapeError
+from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from jitgrad.core.extents import as_size
 from jitgrad.core.primitive import (
     External,
@@ -457,6 +457,11 @@ def arange(
 
 def _number(operation: str, value: Any) -> int | float:
     """Return a Python number for a number, a NumPy scalar or a 0-d Tensor."""
+    if isinstance(value, Boxed) and value.requires_grad:  # type: ignore[attr-defined]
+        raise GradientError(
+            f"{operation}: a bound or step requires a gradient, which the result would not have",
+            do=f"compute with {operation} of plain numbers: start + step * arange(n); or detach it",
+        )
     if isinstance(value, Boxed | np.generic | np.ndarray):
         value = value.item()  # type: ignore[union-attr]
     if not isinstance(value, int | float):
@@ -477,8 +482,8 @@ def linspace(
 
     Parameters
     ----------
-    start, end : number
-        First and last value.
+    start, end : number or 0-d Tensor
+        First and last value; gradients reach a Tensor.
     steps : int
         How many values.
     dtype : dtype_like, optional
@@ -492,8 +497,11 @@ def linspace(
         Equally spaced.
     """
     (count,) = shape_of_size("linspace", (steps,))
-    first, last = _number("linspace", start), _number("linspace", end)
     resolved = floating_or_default(dtype)
+    if isinstance(start, Boxed) or isinstance(end, Boxed):
+        shares = linspace_primitive(start=0, end=1, count=count, dtype=resolved)
+        return finish(box(start) * (1 - shares) + box(end) * shares, requires_grad)
+    first, last = _number("linspace", start), _number("linspace", end)
     value = linspace_primitive(start=first, end=last, count=count, dtype=resolved)
     return finish(value, requires_grad)
 

@@ -39,7 +39,7 @@ class Generator:
     """
 
     def __init__(self) -> None:
-        self.free_lock()
+        self._free_lock()
         # Seed, key that follows from it, and number of the next draw; None before the first one.
         self._state: tuple[int, int, int] | None = None
         self._thread = 0
@@ -55,7 +55,7 @@ class Generator:
         # The process's generator stays that: what was pickled or copied draws on from it.
         return "default_generator" if self is default_generator else (Generator, (), self._state)
 
-    def free_lock(self) -> None:
+    def _free_lock(self) -> None:
         """Let threads draw, whoever was at it."""
         self._lock = threading.Lock()
 
@@ -120,7 +120,7 @@ default_generator = Generator()
 def _free_locks() -> None:
     """Let go of what threads hold that a forked process does not have."""
     for generator in list(_live):
-        generator.free_lock()
+        generator._free_lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -16,7 +16,7 @@ from jitgrad.ops.extrema import amax, amin
 from jitgrad.ops.joining import cat, stack
 from jitgrad.ops.power import sqrt
 from jitgrad.ops.reduction import sum as total
-from jitgrad.ops.shape import reshape_to
+from jitgrad.ops.shape import broadcast_to, reshape_to
 from jitgrad.ops.taking import take
 
 
@@ -39,13 +39,13 @@ def average(
     """Return ``numpy.average``."""
     value = box(a)
     if weights is None:
-        weights = full_primitive(shape=tuple(value.shape), value=1.0, dtype=value.dtype)
+        weights = full_primitive(shape=(), value=1.0, dtype=value.dtype)
     weight = box(weights)
     if weight.ndim == 1 and isinstance(axis, int):
         shape = [1] * value.ndim
         shape[axis] = weight.shape[0]
         weight = reshape_to(weight, tuple(shape))
-    scale = total(weight + value * 0, axis, keepdims)
+    scale = total(broadcast_to(weight, tuple(value.shape)), axis, keepdims)
     result = total(value * weight, axis, keepdims) / scale
     return (result, scale) if returned else result
 
@@ -121,7 +121,7 @@ def at_least(ndim: int) -> Any:
 def polyval(p: Any, x: Any) -> Any:
     """Return ``numpy.polyval``."""
     coefficients, value = box(p), box(x)
-    result = value * 0
+    result = full_primitive(shape=tuple(value.shape), value=0, dtype=value.dtype)
     for k in range(coefficients.shape[0]):
         result = result * value + coefficients[k]
     return result

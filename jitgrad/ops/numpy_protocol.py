@@ -15,17 +15,20 @@ from jitgrad.core.bind import Boxed, box
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError
 from jitgrad.core.public import FUNCTIONS
 from jitgrad.core.shapes import normalize_axes
+from jitgrad.ops import numpy_arranging as arranging
 from jitgrad.ops import numpy_compositions as compositions
+from jitgrad.ops import numpy_numbers as numbers
 
 # NumPy's name of a function that takes the same arguments here under another name.
 _OTHER_NAMES = {
-    "around": "round",
     "broadcast_arrays": "broadcast_tensors",
     "conjugate": "clone",
     "copy": "clone",
     "equal": "eq",
     "expand_dims": "unsqueeze",
+    "expit": "sigmoid",
     "fabs": "abs",
+    "gammaln": "lgamma",
     "invert": "bitwise_not",
     "left_shift": "bitwise_left_shift",
     "max": "amax",
@@ -34,6 +37,7 @@ _OTHER_NAMES = {
     "permute_dims": "permute",
     "positive": "clone",
     "power": "pow",
+    "psi": "digamma",
     "right_shift": "bitwise_right_shift",
     "rint": "round",
     "take_along_axis": "take_along_dim",
@@ -42,6 +46,12 @@ _OTHER_NAMES = {
 _REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin"}
 _ACCUMULATIONS = {"add": "cumsum", "multiply": "cumprod"}
 _REDUCTIONS |= {"logical_and": "all", "logical_or": "any"}
+
+
+_OF_SEVERAL_RESULTS: dict[str, Callable[..., Any]] = {
+    "divmod": numbers.divmod,
+    "modf": numbers.modf,
+}
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -62,6 +72,9 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     for ignored in ("casting", "order", "subok", "signature"):
         kwargs.pop(ignored, None)
     if method == "__call__":
+        several = _OF_SEVERAL_RESULTS.get(name)
+        if several is not None and outputs is None and dtype is None:
+            return several(*inputs)
         result = _named(name)(*inputs, **kwargs)
     elif method == "reduce" and name in _REDUCTIONS:
         axis = kwargs.pop("axis", 0)
@@ -122,7 +135,8 @@ def apply_function(
 
 def _named(name: str) -> Callable[..., Any]:
     ours = _OTHER_NAMES.get(name, name)
-    entry = FUNCTIONS.get(ours)
+    # The ufuncs of scipy.special are in no room of their own.
+    entry = FUNCTIONS.get(ours) or FUNCTIONS.get(f"special.{ours}")
     if entry is None:
         raise _unknown(name)
     return entry.function
@@ -253,6 +267,17 @@ def _take(a: Any, indices: Any, axis: int | None = None, **rest: Any) -> Any:
     return value[(*[slice(None)] * place, places)]
 
 
+def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    if mode != "raise":
+        raise _not_taken("put", "mode")
+    a.put_(np.asarray(ind) if not isinstance(ind, Boxed) else ind, v)
+
+
+def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
+    result = _call("round", a, decimals=decimals)
+    return result if out is None else _store("round", out, result)
+
+
 def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, **rest: Any) -> Any:
     return _call("sum", _call("diagonal", a, offset, axis1, axis2), -1)
 
@@ -371,6 +396,17 @@ def _sort(name: str) -> Callable[..., Any]:
     return sorted_along
 
 
+def _partition(name: str) -> Callable[..., Any]:
+    """Return NumPy's partition: what is sorted is divided anywhere."""
+
+    def divided(a: Any, kth: Any, axis: int | None = -1, **rest: Any) -> Any:
+        rest.pop("kind", None)
+        found = _sort(name)(a, axis, **rest)
+        return found if name == "argsort" else found.values
+
+    return divided
+
+
 def _sort_values(a: Any, axis: int | None = -1, **rest: Any) -> Any:
     return _sort("sort")(a, axis, **rest).values
 
@@ -462,12 +498,18 @@ def _no(x: Any) -> bool:
 
 _TRANSLATED: dict[str, Callable[..., Any]] = {
     "append": compositions.append,
+    "apply_along_axis": arranging.apply_along_axis,
     "atleast_1d": compositions.at_least(1),
     "atleast_2d": compositions.at_least(2),
     "average": compositions.average,
+    "block": arranging.block,
+    "choose": numbers.choose,
     "convolve": compositions.convolve,
     "corrcoef": compositions.corrcoef,
+    "correlate": numbers.correlate,
     "cov": compositions.cov,
+    "piecewise": numbers.piecewise,
+    "polyfit": numbers.polyfit,
     "polyval": compositions.polyval,
     "ptp": compositions.ptp,
     "vander": compositions.vander,
@@ -479,8 +521,10 @@ _TRANSLATED: dict[str, Callable[..., Any]] = {
     "cross": _cross,
     "cumprod": _cumulative("cumprod"),
     "cumsum": _cumulative("cumsum"),
+    "delete": arranging.delete,
     "diag": _diag,
     "diagonal": _diagonal,
+    "digitize": numbers.digitize,
     "dot": _dot,
     "einsum": _einsum,
     "empty_like": _like("empty_like"),
@@ -488,28 +532,44 @@ _TRANSLATED: dict[str, Callable[..., Any]] = {
     "fliplr": lambda m: _flip(m, 1),
     "flipud": lambda m: _flip(m, 0),
     "full_like": _like("full_like"),
+    "geomspace": numbers.geomspace,
     "gradient": _gradient,
+    "histogram": numbers.histogram,
+    "insert": arranging.insert,
+    "interp": numbers.interp,
     "iscomplexobj": _no,
+    "lib.stride_tricks.sliding_window_view": arranging.sliding_window_view,
     "linalg.cross": _linalg_cross,
     "linalg.norm": _norm,
     "linalg.solve": _solve,
     "linalg.svd": _svd,
+    "linspace": numbers.linspace,
+    "logspace": numbers.logspace,
     "median": _middle("quantile"),
     "meshgrid": _meshgrid,
     "nanmedian": _middle("nanquantile"),
     "nanpercentile": _parts("nanquantile", 0.01),
     "nanquantile": _parts("nanquantile"),
     "ndim": _ndim,
+    "nanmax": numbers.nanmax,
+    "nanmin": numbers.nanmin,
     "nonzero": _nonzero,
     "ones_like": _like("ones_like"),
     "outer": _outer,
+    "pad": arranging.pad,
+    "argpartition": _partition("argsort"),
+    "partition": _partition("sort"),
     "percentile": _parts("quantile", 0.01),
+    "put": _put,
     "quantile": _parts("quantile"),
     "repeat": _repeat,
     "reshape": _reshape,
     "roll": _roll,
     "rot90": _rot90,
+    "round": _round,
+    "around": _round,
     "searchsorted": _searchsorted,
+    "select": numbers.select,
     "shape": _shape,
     "size": _size,
     "sort": _sort_values,
@@ -525,6 +585,7 @@ _TRANSLATED: dict[str, Callable[..., Any]] = {
     "tril": _triangle("tril"),
     "triu": _triangle("triu"),
     "unique": _unique,
+    "unwrap": numbers.unwrap,
     "var": _var,
     "zeros_like": _like("zeros_like"),
 }

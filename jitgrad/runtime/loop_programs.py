@@ -210,9 +210,9 @@ class _Engine(LoopEngine):
         self._loops: dict[tuple[Loop, tuple[int | None, int | None]], NativeLoop | None] = {}
         self._known: dict[Loop, tuple[int, int]] = {}
         self._reasons: dict[Loop, str] = {}
-        self.free_lock()
+        self._free_lock()
 
-    def free_lock(self) -> None:
+    def _free_lock(self) -> None:
         """Let threads make kernels; a forked process does not have the one that was at it."""
         self._making = threading.RLock()
 
@@ -287,4 +287,4 @@ class _Engine(LoopEngine):
 engine = _Engine()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=engine.free_lock)
+    os.register_at_fork(after_in_child=engine._free_lock)

@@ -276,9 +276,10 @@ def carry_out_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]
         inputs = [_converted(x, dtype) for x, dtype in zip(inputs, dtypes, strict=False)]
         result = apply_ufunc(ufunc, method, tuple(inputs), kwargs)
         if outputs is None:
-            expected = dtypes[ufunc.nin]
             mark(result)
-            return result if result.dtype == expected else marked(convert(result, expected))
+            several = result if isinstance(result, tuple) else (result,)
+            made = [_converted(x, d) for x, d in zip(several, dtypes[ufunc.nin :], strict=True)]
+            return tuple(made) if isinstance(result, tuple) else made[0]
         return result
     return mark(apply_ufunc(ufunc, method, inputs, kwargs))
 

@@ -107,6 +107,19 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         ["x 4 3 2", "y 2 4 2", "x 2 4 3"],
         {"enable_gqa": True},
     ),
+    ("take", ["x 3 4", [[0, 5], [-1, 5]]], {}),
+    ("put", ["x 3 4", [[0, 5], [-1, 7]], "y 4"], {}),
+    ("put", ["x 3 4", [[0, 5], [-1, 5]], "y 4"], {"accumulate": True}),
+    ("Tensor.unfold", ["x 2 7"], {"dimension": 1, "size": 3, "step": 2}),
+    ("masked_scatter", ["x 3 4", MASK, "y 9"], {}),
+    ("select_scatter", ["x 3 4", "y 3"], {"dim": 1, "index": -2}),
+    ("slice_scatter", ["x 5 2", "y 2 2"], {"dim": 0, "start": 1, "end": 5, "step": 2}),
+    ("diagonal_scatter", ["x 3 4", "y 3"], {"offset": 1}),
+    ("logaddexp2", ["x 3 4", "y 4"], {}),
+    ("ldexp", ["x 4", "y 4"], {}),
+    ("float_power", [[0.5, 2.0], [1.5, -2.0]], {}),
+    *[("linalg.cond", ["x 3 3"], {"p": p}) for p in (None, 2, -2)],
+    ("linalg.vander", ["x 2 3"], {"N": 4}),
 ]  # fmt: skip
 
 
