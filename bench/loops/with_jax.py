@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.lax import scan
 
 
-def lorenz(state: Any, parameters: Any) -> Any:
-    """Return the squared norm of the state after 1000 steps of Runge and Kutta."""
+def lorenz(state: Any, parameters: Any, steps: int = 1000) -> Any:
+    """Return the squared norm of the state after steps of Runge and Kutta."""
     dt = 0.01
 
     def slope(s: Any) -> Any:
@@ -29,8 +29,13 @@ def lorenz(state: Any, parameters: Any) -> Any:
         k4 = slope(s + dt * k3)
         return s + dt / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4), None
 
-    end, _ = scan(step, state, length=1000)
+    end, _ = scan(step, state, length=steps)
     return jnp.sum(end * end)
+
+
+def lorenz_long(state: Any, parameters: Any) -> Any:
+    """Return the squared norm of the state after 100,000 steps."""
+    return lorenz(state, parameters, 100_000)
 
 
 def n_body(x: Any, v: Any) -> Any:
@@ -63,8 +68,8 @@ def lstm(x: Any, w_in: Any, w_back: Any, bias: Any) -> Any:
     return jnp.mean(h * h)
 
 
-def gauss_seidel(u: Any) -> Any:
-    """Return the sum of squares after four sweeps.
+def gauss_seidel(u: Any, sweeps: int = 4) -> Any:
+    """Return the sum of squares after sweeps.
 
     Scans of scans, which write each element once; updates of one array in two `fori_loop` copy it
     at each element.
@@ -84,8 +89,13 @@ def gauss_seidel(u: Any) -> Any:
         _, inner = scan(row, u[0], (u[1:-1], u[2:]))
         return jnp.concatenate([u[:1], inner, u[-1:]]), None
 
-    end, _ = scan(sweep, u, length=4)
+    end, _ = scan(sweep, u, length=sweeps)
     return jnp.sum(end * end)
+
+
+def gauss_seidel_large(u: Any) -> Any:
+    """Return the sum of squares after two sweeps."""
+    return gauss_seidel(u, 2)
 
 
 def jacobi(a: Any) -> Any:
@@ -117,7 +127,12 @@ def newton(mean: Any, eccentricity: Any) -> Any:
         return state[0] - step, step
 
     angle, _ = jax.lax.while_loop(
-        lambda state: jnp.abs(state[1]) > 1e-10, go, (mean, jnp.ones_like(mean))
+        lambda state: jnp.max(jnp.abs(state[1])) > 1e-10, go, (mean, jnp.ones_like(mean))
     )
     angle = jax.lax.stop_gradient(angle)
     return angle - next_step(angle)
+
+
+def newton_many(mean: Any, eccentricity: Any) -> Any:
+    """Return the sum of the anomalies of many orbits; all go on until the last one is there."""
+    return jnp.sum(newton(mean, eccentricity))

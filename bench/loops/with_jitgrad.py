@@ -15,6 +15,12 @@ def lorenz(state: Any, parameters: Any) -> Any:
     return np.sum(end * end)
 
 
+def lorenz_long(state: Any, parameters: Any) -> Any:
+    """Return the squared norm of the state after 100,000 steps."""
+    end = numpy_programs.lorenz(state, parameters, 100_000)
+    return np.sum(end * end)
+
+
 def n_body(x: Any, v: Any) -> Any:
     """Return the sum of squared positions after 100 leapfrog steps."""
     end = numpy_programs.n_body(x, v, 100)
@@ -43,6 +49,12 @@ def gauss_seidel(u: Any) -> Any:
     return np.sum(end * end)
 
 
+def gauss_seidel_large(u: Any) -> Any:
+    """Return the sum of squares of the grid after two sweeps."""
+    end = numpy_programs.gauss_seidel(u.copy(), 2)
+    return np.sum(end * end)
+
+
 def jacobi(a: Any) -> Any:
     """Return the sum of squares of the grid after 50 steps."""
     end = numpy_programs.jacobi(a.copy(), 50)
@@ -57,3 +69,15 @@ def newton(mean: Any, eccentricity: Any) -> Any:
         step = wrong / (1.0 - eccentricity * np.cos(angle))
         angle = angle - step
     return angle
+
+
+def newton_many(mean: Any, eccentricity: Any) -> Any:
+    """Return the sum of the anomalies of many orbits; each is left alone when it is there."""
+    angle = mean.copy()
+    moves = np.ones(mean.shape, dtype=bool)
+    while moves.any():
+        wrong = angle - eccentricity * np.sin(angle) - mean
+        step = wrong / (1.0 - eccentricity * np.cos(angle))
+        angle = np.where(moves, angle - step, angle)
+        moves = moves & (np.abs(step) > 1e-10)
+    return np.sum(angle)

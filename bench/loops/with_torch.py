@@ -78,3 +78,14 @@ def newton(mean: Any, eccentricity: Any) -> Any:
         step = wrong / (1.0 - eccentricity * torch.cos(angle))
         angle = angle - step
     return angle
+
+
+def newton_many(mean: Any, eccentricity: Any) -> Any:
+    """Return the sum of the anomalies of many orbits; each is left alone when it is there."""
+    angle, moves = mean, torch.ones_like(mean, dtype=torch.bool)
+    while moves.any():
+        wrong = angle - eccentricity * torch.sin(angle) - mean
+        step = wrong / (1.0 - eccentricity * torch.cos(angle))
+        angle = torch.where(moves, angle - step, angle)
+        moves = moves & (step.abs() > 1e-10)
+    return torch.sum(angle)

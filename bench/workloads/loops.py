@@ -14,6 +14,7 @@ from bench.workload import Array, Call, Workload
 
 # The others unroll loops: hours of compiling, or minutes a call.
 _LIBRARIES = ("jitgrad", "jax", "torch")
+_NOT_UNROLLED = ("jitgrad", "jax")
 
 
 def _own_way(name: str) -> Callable[[ModuleType], Callable[..., Any]]:
@@ -44,6 +45,16 @@ def _in_c(name: str, wrt: tuple[int, ...], **constants: int) -> Callable[..., Ca
 
 def _lorenz_inputs(rng: np.random.Generator) -> tuple[Array, ...]:
     return rng.uniform(-1, 1, 3), np.array([10.0, 28.0, 8.0 / 3.0])
+
+
+def _orbit_inputs(rng: np.random.Generator) -> tuple[Array, ...]:
+    # Where rest is lost: the orbit comes to it slowly. Elsewhere derivatives vanish after so many
+    # steps, or rounding decides.
+    return rng.uniform(-1, 1, 3), np.array([10.0, 1.0, 8.0 / 3.0])
+
+
+def _orbits(rng: np.random.Generator, count: int) -> tuple[Array, ...]:
+    return rng.uniform(0.1, 3.0, count), rng.uniform(0.05, 0.8, count)
 
 
 def _bodies(rng: np.random.Generator, count: int) -> tuple[Array, ...]:
@@ -121,6 +132,17 @@ WORKLOADS = [
         by_hand={"c": _in_c("lorenz", (0, 1), STEPS=1000)},
     ),
     Workload(
+        name="lorenz_long",
+        title="Lorenz system, 100,000 steps of Runge-Kutta, float64",
+        sizes=(),
+        tiny=(),
+        inputs=_orbit_inputs,
+        define=_own_way("lorenz_long"),
+        wrt=(0, 1),
+        libraries=_NOT_UNROLLED,
+        by_hand={"c": _in_c("lorenz", (0, 1), STEPS=100_000)},
+    ),
+    Workload(
         name="n_body",
         title="32 bodies that attract each other, 100 leapfrog steps, float64",
         sizes=(32,),
@@ -154,6 +176,17 @@ WORKLOADS = [
         by_hand={"c": _in_c("gauss_seidel", (0,), SWEEPS=4)},
     ),
     Workload(
+        name="gauss_seidel_large",
+        title="Gauss-Seidel in place, 320x320, 2 sweeps, float64",
+        sizes=(320,),
+        tiny=(5,),
+        inputs=_grid,
+        define=_own_way("gauss_seidel_large"),
+        wrt=(0,),
+        libraries=_NOT_UNROLLED,
+        by_hand={"c": _in_c("gauss_seidel", (0,), SWEEPS=2)},
+    ),
+    Workload(
         name="jacobi",
         title="Jacobi, 5 points, 250x250, 50 steps, float64",
         sizes=(250,),
@@ -174,5 +207,16 @@ WORKLOADS = [
         wrt=(0, 1),
         libraries=_LIBRARIES,
         by_hand={"c": _in_c("newton", (0, 1))},
+    ),
+    Workload(
+        name="newton_many",
+        title="Kepler's equation for 10,000 orbits, each by Newton until it is there, float64",
+        sizes=(10_000,),
+        tiny=(5,),
+        inputs=_orbits,
+        define=_own_way("newton_many"),
+        wrt=(0, 1),
+        libraries=_LIBRARIES,
+        by_hand={"c": _in_c("newton_many", (0, 1))},
     ),
 ]
