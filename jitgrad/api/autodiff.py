@@ -68,10 +68,9 @@ def value_and_grad(
 
     @functools.wraps(function, updated=())
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        if active_trace() is None and _has_arrays([args[k] for k in numbers if k < len(args)]):
-            # Programs in NumPy do what Tensors don't allow: overwrite what they were given.
+        if is_numpy_program([args[k] for k in numbers if k < len(args)]):
             with contextlib.suppress(NeedsHistoryError):
-                return _immediately(differentiated, args, kwargs)
+                return immediately(differentiated, args, kwargs)
         parts = _Parts(function, args, numbers)
         with differentiating():
             result = callee(function)(*parts.arguments, **kwargs)
@@ -129,11 +128,16 @@ def grad(
     return differentiated
 
 
-def _has_arrays(thing: Any) -> bool:
-    return any(isinstance(leaf, np.ndarray) for leaf in flatten(thing)[0])
+def is_numpy_program(arguments: Any) -> bool:
+    """Return whether a function that is differentiated by these has NumPy's arrays, uncompiled.
+
+    Programs in NumPy do what Tensors don't allow: overwrite what they were given, fill arrays.
+    """
+    is_eager = active_trace() is None
+    return is_eager and any(isinstance(leaf, np.ndarray) for leaf in flatten(arguments)[0])
 
 
-def _immediately(
+def immediately(
     differentiated: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],

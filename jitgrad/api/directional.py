@@ -6,12 +6,13 @@ own derivative by them, the transpose of the transpose, carries tangents forward
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jitgrad.api.autodiff import grad, leaf_of
+from jitgrad.api.autodiff import grad, immediately, is_numpy_program, leaf_of
 from jitgrad.core.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from jitgrad.core.tree import Tree, flatten, unflatten
 from jitgrad.ops.creation import ones
@@ -19,6 +20,7 @@ from jitgrad.syntax.calls import callee
 from jitgrad.tensor.backward import gradients_between, leaves_behind
 from jitgrad.tensor.modes import differentiating, is_grad_enabled
 from jitgrad.tensor.tensor import Tensor, box_tensor
+from jitgrad.trace.immediate import NeedsHistoryError
 from jitgrad.trace.stand_ins import strong
 
 
@@ -118,6 +120,10 @@ def jvp(
     (8.0, 12.0)
     """
     given = _as_arguments("jvp", primals)
+    if is_numpy_program(given):
+        with contextlib.suppress(NeedsHistoryError):
+            found: tuple[Any, ...] = immediately(jvp, (function, given, tangents, has_aux), {})
+            return found
     run = _Run("jvp", function, given, has_aux)
     ts = _like("jvp", "tangent", _as_arguments("jvp", tangents), run.leaves, run.tree)
     tangent, followed = _Forward(run)(ts)

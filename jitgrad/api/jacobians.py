@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.api.autodiff import Argnums
+from jitgrad.api.autodiff import Argnums, immediately, is_numpy_program
 from jitgrad.api.directional import linearize, vjp
 from jitgrad.api.vmap import vmap
 from jitgrad.core.errors import ArgumentError
@@ -15,6 +16,7 @@ from jitgrad.ops.creation import eye, ones
 from jitgrad.ops.rearranging import movedim
 from jitgrad.syntax.calls import callee
 from jitgrad.tensor.tensor import Tensor, box_tensor
+from jitgrad.trace.immediate import NeedsHistoryError
 
 
 def jacrev(
@@ -61,6 +63,9 @@ def jacrev(
     @functools.wraps(function, updated=())
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         of_chosen, primals = _by_chosen("jacrev", function, argnums, args, kwargs)
+        if is_numpy_program(primals):
+            with contextlib.suppress(NeedsHistoryError):
+                return immediately(differentiated, args, kwargs)
         value, back, *aux = vjp(of_chosen, *primals, has_aux=has_aux)
         outputs, tree = flatten(value)
         blocks = [_rows(back, outputs, tree, k) for k in range(len(outputs))]
@@ -111,6 +116,9 @@ def jacfwd(
     @functools.wraps(function, updated=())
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         of_chosen, primals = _by_chosen("jacfwd", function, argnums, args, kwargs)
+        if is_numpy_program(primals):
+            with contextlib.suppress(NeedsHistoryError):
+                return immediately(differentiated, args, kwargs)
         value, forward, *aux = linearize(of_chosen, *primals, has_aux=has_aux)
         leaves, structure = flatten(primals)
         tensors = [box_tensor(leaf) for leaf in leaves]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad import ArgumentError, DtypeError
+from jitgrad import ArgumentError, DtypeError, GradientError, JitgradWarning
 from jitgrad.testing import assert_close
 from tests.api.test_directional import FUNCTIONS, X, tensor
 
@@ -91,3 +91,37 @@ def test_misuse_is_explained() -> None:
         jitgrad.jacrev(jitgrad.sin, argnums=1)(tensor([1.0]))
     with pytest.raises(DtypeError, match="has dtype int64"):
         jitgrad.jacrev(jitgrad.sin)(jitgrad.tensor([1, 2]))
+
+
+def residual(u: Any) -> Any:
+    r = np.zeros(u.shape[0])
+    r[0] = u[0]
+    for i in range(1, u.shape[0]):
+        r[i] = u[i] * u[i - 1]
+    return r
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jitgrad.compile], ids=["eager", "compiled"])
+def test_programs_in_numpy_that_fill_arrays(wrap: Any) -> None:
+    u = np.linspace(0.5, 2.0, 4)
+    expected = np.diag([1.0, *u[:-1]]) + np.diag(u[1:], -1)
+    assert_close(wrap(jitgrad.jacrev(residual))(u), expected)
+    assert_close(wrap(jitgrad.jacfwd(residual))(u), expected)
+    value, tangent = wrap(lambda u: jitgrad.jvp(residual, (u,), (u,)))(u)
+    assert_close(value, residual(u))
+    assert_close(tangent, expected @ u)
+    hessian = wrap(jitgrad.hessian(lambda u: residual(u).sum()))(u)
+    assert_close(hessian, np.diag(np.ones(3), 1) + np.diag(np.ones(3), -1))
+
+
+def test_an_array_that_would_lose_a_gradient_is_an_error() -> None:
+    # NumPy raises an error of its own, of which ours is the cause.
+    with pytest.raises(ValueError) as caught:
+        jitgrad.jacrev(residual)(tensor([1.0, 2.0]))
+    assert isinstance(caught.value.__cause__, GradientError)
+    assert "takes a Tensor that requires a gradient" in str(caught.value.__cause__)
+    x = jitgrad.ones(2, requires_grad=True)
+    with pytest.warns(JitgradWarning, match="no gradient flows"):
+        residual(x)
+    with jitgrad.no_grad():
+        residual(x)
