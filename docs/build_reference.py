@@ -359,6 +359,8 @@ def networks() -> str:
         members_of_module(functions, nn.functional),
         "## nn.init",
         members_of_module(sorted(nn.init.__all__), nn.init),
+        "## nn.utils",
+        members_of_module(sorted(nn.utils.__all__), nn.utils),
         "## Optimizers",
         members(optim.Optimizer, ["step", "zero_grad", "add_param_group", "state_dict",
                                   "load_state_dict"]),

@@ -3,7 +3,7 @@
 Begin with `module.py`; `functional` has the same as plain functions.
 """
 
-from jitgrad.nn import functional, init
+from jitgrad.nn import functional, init, utils
 from jitgrad.nn.activations import (
     ELU,
     GELU,
@@ -18,8 +18,25 @@ from jitgrad.nn.activations import (
     Softplus,
     Tanh,
 )
+from jitgrad.nn.bent_lines import (
+    CELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    Mish,
+    PReLU,
+    ReLU6,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+    Threshold,
+)
 from jitgrad.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from jitgrad.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from jitgrad.nn.embedding import Embedding
 from jitgrad.nn.linear import Flatten, Identity, Linear
 from jitgrad.nn.losses import (
     BCELoss,
@@ -31,6 +48,15 @@ from jitgrad.nn.losses import (
     NLLLoss,
 )
 from jitgrad.nn.module import Module
+from jitgrad.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
+    RMSNorm,
+)
 from jitgrad.nn.parameter import Parameter
 from jitgrad.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -42,24 +68,38 @@ from jitgrad.nn.pooling import (
 )
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
+    "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -67,19 +107,28 @@ __all__ = [
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
     "NLLLoss",
+    "PReLU",
     "Parameter",
     "ParameterList",
+    "RMSNorm",
     "ReLU",
+    "ReLU6",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Softshrink",
+    "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "functional",
     "init",
+    "utils",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jitgrad.ops.activations
 import jitgrad.ops.aliases
 import jitgrad.ops.arithmetic
+import jitgrad.ops.bent_lines
 import jitgrad.ops.bessel
 import jitgrad.ops.bitwise
 import jitgrad.ops.cast

@@ -3,6 +3,7 @@
 An optimizer changes parameters in place. Begin with `base.py`, then `sgd.py`.
 """
 
+from jitgrad.optim import learning_rate as lr_scheduler
 from jitgrad.optim.adam import Adam, AdamW
 from jitgrad.optim.base import Optimizer
 from jitgrad.optim.learning_rate import (
@@ -30,4 +31,5 @@ __all__ = [
     "Optimizer",
     "ReduceLROnPlateau",
     "StepLR",
+    "lr_scheduler",
 ]

@@ -20,6 +20,12 @@ HOLES = [[1.0, NAN, 2.0, 0.0], [4.0, 3.0, 1.0, 3.0]]
 SENT = [[0, 0, 1, 1]]
 MASK = [[True, False, True, False], [False, False, False, False], [True, True, True, True]]
 
+BENDS = [-7.0, -3.0, -1.0, -0.5, -0.2, 0.0, 0.3, 0.5, 1.0, 2.5, 3.0, 6.0, 40.0]
+BENT = (
+    "relu6", "hardtanh", "hardswish", "softshrink", "hardshrink", "mish", "celu", "selu",
+    "softsign", "tanhshrink",
+)  # fmt: skip
+
 # A function, its arguments (floating arrays, of which gradients are taken; a string of letters
 # and sizes stands for an array of such numbers), and others by name.
 CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
@@ -120,6 +126,10 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("float_power", [[0.5, 2.0], [1.5, -2.0]], {}),
     *[("linalg.cond", ["x 3 3"], {"p": p}) for p in (None, 2, -2)],
     ("linalg.vander", ["x 2 3"], {"N": 4}),
+    *[(f"nn.functional.{name}", [BENDS], {}) for name in BENT],
+    ("nn.functional.threshold", [BENDS], {"threshold": 0.5, "value": 20.0}),
+    ("nn.functional.glu", ["x 2 4"], {"dim": 1}),
+    ("nn.functional.prelu", ["x 2 3 2", "y 3"], {}),
 ]  # fmt: skip
 
 
