@@ -32,6 +32,7 @@ import jitgrad.ops.integration
 import jitgrad.ops.joining
 import jitgrad.ops.linalg
 import jitgrad.ops.losses
+import jitgrad.ops.margins
 import jitgrad.ops.matrix_functions
 import jitgrad.ops.mean_pooling
 import jitgrad.ops.normalization
@@ -58,5 +59,6 @@ import jitgrad.ops.shape
 import jitgrad.ops.slicing
 import jitgrad.ops.spans
 import jitgrad.ops.special
+import jitgrad.ops.statistics
 import jitgrad.ops.taking
 import jitgrad.ops.trigonometric  # noqa: F401 - importing is the purpose

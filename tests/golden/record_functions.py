@@ -127,6 +127,23 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     *[("linalg.cond", ["x 3 3"], {"p": p}) for p in (None, 2, -2)],
     ("linalg.vander", ["x 2 3"], {"N": 4}),
     *[(f"nn.functional.{name}", [BENDS], {}) for name in BENT],
+    ("nn.functional.margin_ranking_loss", ["x 2 2", "y 2 2", [[1, -1], [1, 1]]], {"margin": 0.3}),
+    ("nn.functional.hinge_embedding_loss", ["x 2 2", [[1, -1], [1, -1]]], {"reduction": "none"}),
+    ("nn.functional.cosine_embedding_loss", ["x 3 4", "y 3 4", [1.0, -1.0, -1.0]], {"margin": 0.1}),
+    *[
+        ("nn.functional.triplet_margin_loss", ["x 3 4", "y 3 4", "x 3 4"], {"swap": swap, "p": p})
+        for swap, p in ((False, 2.0), (True, 1.0))
+    ],
+    ("nn.functional.soft_margin_loss", ["x 2 2", [[1, -1], [1, -1]]], {}),
+    ("nn.functional.multilabel_soft_margin_loss", ["x 2 3", [[0, 1, 1], [1, 0, 0]], "y 3"], {}),
+    ("std_mean", ["x 3 4"], {"dim": 1, "correction": 0}),
+    ("var_mean", ["x 3 4"], {"dim": 0, "keepdim": True}),
+    ("cov", ["x 3 4"], {"correction": 0}),
+    ("corrcoef", ["x 3 4"], {}),
+    ("cartesian_prod", ["x 2", "y 3"], {}),
+    ("combinations", ["x 4"], {"r": 3, "with_replacement": True}),
+    ("addr", ["x 2 3", "y 2", "x 3"], {"beta": 0.5, "alpha": -2.0}),
+    ("renorm", ["x 3 4"], {"p": 1.0, "dim": 1, "maxnorm": 2.5}),
     ("nn.functional.threshold", [BENDS], {"threshold": 0.5, "value": 20.0}),
     ("nn.functional.glu", ["x 2 4"], {"dim": 1}),
     ("nn.functional.prelu", ["x 2 3 2", "y 3"], {}),
