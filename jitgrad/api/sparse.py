@@ -177,12 +177,13 @@ class _Jacobian:
         with no_grad():
             shape = tuple(x.shape)
             if found.by_columns:
-                seeds = found.seeds.reshape((-1, *shape)).astype(x.dtype)
+                seeds = found.seeds.reshape((len(found.seeds), *shape)).astype(x.dtype)
                 products = self.forward(seeds, number, given, kwargs)
             else:
                 products = self.back(found.seeds, number, given, kwargs)
-        flat = products.numpy().reshape(len(found.seeds), -1)
         other = found.rows if found.by_columns else found.columns
+        size = found.shape[0 if found.by_columns else 1]
+        flat = products.numpy().reshape(len(found.seeds), size)
         values = flat[found.groups, other]
         return sparse.csr_array((values, (found.rows, found.columns)), found.shape)
 

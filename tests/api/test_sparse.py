@@ -110,6 +110,16 @@ def test_the_shorter_way_is_taken() -> None:
     np.testing.assert_allclose(found.toarray(), X[None])
 
 
+@pytest.mark.parametrize("function", [lambda u: u * 2, lambda u: u.sum(0), lambda u: u[:, :0]])
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (1, 2)])
+def test_arrays_without_elements_have_matrices_without_elements(
+    function: Callable[[Any], Any], shape: tuple[int, int]
+) -> None:
+    u = np.ones(shape)
+    size = function(jg.tensor(u)).numel()
+    assert sparse.jacobian(function)(u).shape == (size, u.size)
+
+
 def test_patterns_follow_what_they_depend_on() -> None:
     def sorted_pairs(u: Any) -> Any:
         order = jg.argsort(u)
