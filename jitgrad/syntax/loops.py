@@ -42,7 +42,8 @@ def for_(
     course = course_of(iterable)
     if course is not None and isinstance(active_trace(), UserCodeRecorder):
         count = course.count
-        if count is not None and count <= _FEW:
+        # Where one of them may end the loop, a run decides how many there are.
+        if count is not None and count <= _FEW and not stops:
             note(body, "for", line, "unrolled", f"{count} iterations")
         else:
             outcome = _captured(loop, course, obstacle)

@@ -60,6 +60,19 @@ def _written_where_it_is_large(x: Any) -> Any:
     return y * x
 
 
+def _ends_early(x: Any) -> Any:
+    total = x[0]
+    for i in range(3):
+        if x[i] < 0:
+            return total * i
+        if x[i] > 1.5:
+            break
+        total = total + x[i]
+    else:
+        total = total * 2
+    return total
+
+
 def _parts_of_many_sizes(x: Any) -> Any:
     total = x[0] * 0
     for i in range(4):
@@ -96,6 +109,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "counted by itself": _counted_by_itself,
     "nested loops": _nested_loops,
     "written where it is large": _written_where_it_is_large,
+    "ends early": _ends_early,
     "parts of many sizes": _parts_of_many_sizes,
 }
 over_functions = pytest.mark.parametrize("name", FUNCTIONS)
