@@ -66,12 +66,16 @@ from jitgrad.nn.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from jitgrad.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
