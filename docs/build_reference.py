@@ -364,7 +364,8 @@ def networks() -> str:
         "## Optimizers",
         members(optim.Optimizer, ["step", "zero_grad", "add_param_group", "state_dict",
                                   "load_state_dict"]),
-        *[entry(f"optim.{n}", getattr(optim, n), 3) for n in ("SGD", "Adam", "AdamW")],
+        *[entry(f"optim.{n}", getattr(optim, n), 3) for n in ("SGD", "Adam", "AdamW", "RMSprop",
+          "Adagrad")],
         "## Learning rates",
         *[entry(f"optim.{name}", getattr(optim, name), 3)
           for name in sorted(optim.__all__) if name.endswith(("LR", "Plateau"))],

@@ -17,9 +17,11 @@ from jitgrad.optim.learning_rate import (
     StepLR,
 )
 from jitgrad.optim.sgd import SGD
+from jitgrad.optim.squares import Adagrad, RMSprop
 
 __all__ = [
     "SGD",
+    "Adagrad",
     "Adam",
     "AdamW",
     "CosineAnnealingLR",
@@ -29,6 +31,7 @@ __all__ = [
     "LinearLR",
     "MultiStepLR",
     "Optimizer",
+    "RMSprop",
     "ReduceLROnPlateau",
     "StepLR",
     "lr_scheduler",

@@ -26,6 +26,16 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "adam with other averages": ("Adam", {"lr": 0.05, "betas": [0.8, 0.9], "eps": 1e-3}),
     "amsgrad": ("Adam", {"lr": 0.05, "betas": [0.8, 0.5], "amsgrad": True}),
     "adam upwards": ("Adam", {"lr": 0.05, "maximize": True}),
+    "rmsprop": ("RMSprop", {"lr": 0.02, "alpha": 0.9}),
+    "rmsprop with momentum": (
+        "RMSprop",
+        {"lr": 0.02, "momentum": 0.5, "centered": True, "weight_decay": 0.1, "eps": 1e-3},
+    ),
+    "adagrad": ("Adagrad", {"lr": 0.1}),
+    "adagrad with decay": (
+        "Adagrad",
+        {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.1, "initial_accumulator_value": 0.3},
+    ),
     "adamw": ("AdamW", {"lr": 0.05}),
     "adamw with amsgrad": (
         "AdamW",

@@ -19,6 +19,8 @@ OPTIMIZERS: dict[str, Make] = {
     "adam": lambda params: optim.Adam(params, lr=0.1, weight_decay=0.1),
     "amsgrad": lambda params: optim.Adam(params, lr=0.1, betas=(0.8, 0.5), amsgrad=True),
     "adamw": lambda params: optim.AdamW(params, lr=0.1),
+    "rmsprop": lambda params: optim.RMSprop(params, lr=0.05, momentum=0.5, centered=True),
+    "adagrad": lambda params: optim.Adagrad(params, lr=0.1, lr_decay=0.1),
     "a tensor as rate": lambda params: optim.SGD(params, lr=jitgrad.tensor(0.1)),
 }
 X = np.linspace(-1, 1, 12).reshape(6, 2)
