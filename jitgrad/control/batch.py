@@ -10,7 +10,7 @@ from jitgrad.control.loop_examples import repeated
 from jitgrad.control.loop_form import Loop
 from jitgrad.control.operands import asked_for
 from jitgrad.core.bind import bind, box, tracing
-from jitgrad.core.dtypes import int64
+from jitgrad.core.dtypes import int64, is_floating
 from jitgrad.core.errors import TraceError
 from jitgrad.core.primitive import Examples, Shared
 from jitgrad.core.spec import Spec
@@ -121,6 +121,12 @@ def _run_node(node: Node, given: Sequence[tuple[Any, bool]], count: int) -> list
         made = bind(node.primitive, tuple(inputs), dict(node.params))
         return [(x, False) for x in (made if isinstance(made, tuple) else (made,))]
     specs = tuple([v.spec for v in node.outputs])
+    if specs[0].weak and is_floating(specs[0].dtype):
+        # Python computes with integers and floats in float64, arrays of the former would not.
+        inputs = [
+            convert(x, specs[0].dtype) if flag and spec.dtype.kind == "i" else x
+            for (x, flag), spec in zip(given, node.specs, strict=True)
+        ]
     rule = node.primitive.batching
     made = None
     if rule is not None:

@@ -64,7 +64,7 @@ def _ends_early(x: Any) -> Any:
     total = x[0]
     for i in range(3):
         if x[i] < 0:
-            return total * i
+            return total * (i * 0.1)
         if x[i] > 1.5:
             break
         total = total + x[i]
