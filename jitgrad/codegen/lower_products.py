@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from jitgrad.codegen.lowered import Steps
 from jitgrad.codegen.nests import Element, Extent, Matrix, MatrixProduct, Read, Statement
 from jitgrad.core.affine import Affine
@@ -11,8 +9,8 @@ from jitgrad.core.dtypes import is_floating
 from jitgrad.core.primitive import Accumulation, IndexMap, Template
 from jitgrad.ir.graph import Node, Operand, Value
 
-# Up to this many multiplications the product of two matrices is loops that fuse with what surrounds
-# them; beyond it a BLAS call is faster though it fuses with nothing.
+# Up to this many multiplications a matrix product is loops that fuse with what surrounds them;
+# beyond it a BLAS call is faster though it fuses with nothing.
 LOOP_PRODUCT_LIMIT = 2048
 
 PRODUCT = Template("{x} * {y}", boolean="{x} and {y}")
@@ -26,9 +24,10 @@ class ProductLowering(Steps):
         left, right = node.inputs
         out = node.outputs[0]
         sizes = (*left.spec.shape[-2:], right.spec.shape[-1])
+        multiplications = left.spec.size * right.spec.shape[-1]
         # A matrix times a vector reads each element once, the product of two vectors writes each
         # once: BLAS can't do it faster.
-        by_loops = math.prod(sizes) <= LOOP_PRODUCT_LIMIT or 1 in sizes
+        by_loops = multiplications <= LOOP_PRODUCT_LIMIT or 1 in sizes
         if by_loops or not is_floating(out.dtype):
             self.add_loop_product(node)
             return
