@@ -105,7 +105,7 @@ def clip_grad_norm_(
     >>> jitgrad.nn.utils.clip_grad_norm_([x], 1.0)
     tensor(10.)
     >>> x.grad
-    tensor([0.6000, 0.8000])
+    tensor([0.6, 0.8])
     """
     gradients = _gradients(parameters)
     with no_grad():
