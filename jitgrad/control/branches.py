@@ -18,6 +18,7 @@ from jitgrad.control.bodies import (
 )
 from jitgrad.control.derive import backward_graph
 from jitgrad.control.draws import take_out_draws
+from jitgrad.control.loop_examples import may_fail
 from jitgrad.control.operands import here, leaf_names, operand, predicate
 from jitgrad.control.run_loop import own_copies, usual_arrays
 from jitgrad.core.bind import active_trace
@@ -277,9 +278,12 @@ def _branch_back(branch: SubGraph, wrt: tuple[int, ...], outputs: tuple[int, ...
 
 def _for_examples(
     examples: Examples, index: Any, *operands: Any, branches: tuple[SubGraph, ...]
-) -> list[Any]:
+) -> list[Any] | None:
     flags = examples.batched[1:]
     if examples.batched[0]:
+        if any(may_fail(branch.graph) for branch in branches):
+            # What an example has not chosen must not raise an error.
+            return None
         return _all_for_examples(examples, index, operands, branches)
     found = [examples.of_graph(branch.graph, flags)[1] for branch in branches]
     wanted = [any(column) for column in zip(*found, strict=True)]

@@ -98,16 +98,26 @@ def _forget(params: dict[str, Any], read: tuple[bool, ...]) -> dict[str, Any]:
 
 def _for_examples(examples: Examples, *xs: Any, keep: tuple[int, ...], **params: Any) -> Any:
     single = Loop.of(params)
-    if any(examples.batched[:INDEX]):
-        # Each example has a range of its own. Nobody reads the records: see the way back.
+    whole = _together(examples, single, examples.batched)
+    if whole is None:
+        # Nobody reads the records: see the way back.
         inputs = tuple([Value(Spec(s.shape, s.dtype)) for s in examples.specs])
         outputs = tuple([Value(spec) for spec in examples.outputs])
-        node = Node(_loop, inputs, {"keep": (), **params}, outputs)
+        node = Node(_loop, inputs, {**params, "keep": ()}, outputs)
         graph = Graph(inputs, (node,), outputs[:-1])
         return (*examples.one_by_one(graph, xs, examples.batched), Shared(None))
-    whole = LoopOfExamples.of(examples, single, examples.batched)
     results, record = bind_loop(whole.loop, whole.given(xs, examples.batched), keep)
     return (*whole.results(results), Shared(record))
+
+
+def _together(
+    examples: Examples, loop: Loop, batched: Sequence[bool], wanted: Sequence[bool] = ()
+) -> LoopOfExamples | None:
+    """Return the loop of all examples; None where each one has to have its own."""
+    if any(batched[:INDEX]):
+        return None
+    whole = LoopOfExamples.of(examples, loop, batched, wanted)
+    return None if whole.may_fail else whole
 
 
 _loop = Primitive(
@@ -275,10 +285,6 @@ def _back_for_examples(examples: Examples, *xs: Any, wanted: tuple[int, ...], **
     single = Loop.of(params)
     places = differentiable(single)
     count = len(xs) - 1 - len(places)
-    if any(examples.batched[:INDEX]):
-        return examples.one_by_one(
-            _there_and_back(single, examples.specs, wanted), xs[:-1], examples.batched[:-1]
-        )
     operands, cts = xs[:count], xs[count:-1]
     batched, has_ct = examples.batched[:count], examples.batched[count:-1]
     # The examples' gradients are apart even where what they are taken by is the same for all.
@@ -286,7 +292,11 @@ def _back_for_examples(examples: Examples, *xs: Any, wanted: tuple[int, ...], **
     asked = [False] * len(single.outputs)
     for place, flag in zip(places, has_ct, strict=True):
         asked[place] = flag
-    whole = LoopOfExamples.of(examples, single, own, asked)
+    whole = _together(examples, single, own, asked)
+    if whole is None:
+        return examples.one_by_one(
+            _there_and_back(single, examples.specs, wanted), xs[:-1], examples.batched[:-1]
+        )
     given = whole.given(operands, batched)
     _, record = bind_loop(whole.loop, given, wanted)
     arriving = zip(places, cts, has_ct, strict=True)

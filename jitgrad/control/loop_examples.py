@@ -8,10 +8,10 @@ from typing import Any
 
 from jitgrad.control.loop_form import INDEX, Loop
 from jitgrad.core.bind import box, tracing
-from jitgrad.core.primitive import Examples, Shared
+from jitgrad.core.primitive import Examples, External, Indexed, Partials, Shared
 from jitgrad.core.spec import Spec
-from jitgrad.ir.graph import Graph, Value
-from jitgrad.ir.subgraph import SubGraph
+from jitgrad.ir.graph import Graph, Node, Value
+from jitgrad.ir.subgraph import SubGraph, subgraphs_of
 from jitgrad.ops.cast import convert
 from jitgrad.ops.reduction import any_over
 from jitgrad.ops.selection import select
@@ -36,6 +36,8 @@ class LoopOfExamples:
         Which operands have an axis of examples.
     outputs : tuple of bool
         Which results have one.
+    may_fail : bool
+        Whether an example that has stopped could raise an error while others go on.
     """
 
     examples: Examples
@@ -43,6 +45,7 @@ class LoopOfExamples:
     loop: Loop
     operands: tuple[bool, ...]
     outputs: tuple[bool, ...]
+    may_fail: bool
 
     @staticmethod
     def of(
@@ -82,7 +85,8 @@ class LoopOfExamples:
         if stops_apart:
             made = _until_all_stop(made, body, condition)
         held = (False,) * INDEX + (*carried, *sliced, *constants)
-        return LoopOfExamples(examples, loop, made, held, tuple(found))
+        fails = stops_apart and may_fail(loop.body.graph)
+        return LoopOfExamples(examples, loop, made, held, tuple(found), fails)
 
     def given(self, operands: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
         """Return what the loop takes in place of a single one's operands."""
@@ -123,6 +127,24 @@ class LoopOfExamples:
         if not has:
             ct = repeated(ct, self.single.outputs[output], self.examples.count)
         return _second(ct) if self.is_stacked(output) else ct
+
+
+def may_fail(graph: Graph) -> bool:
+    """Return whether running a graph on other values could raise an error."""
+    return any(
+        isinstance(node.primitive.lowering, Indexed)
+        or _may_fail_in_numpy(node)
+        or any(may_fail(s.graph) for item in node.params.values() for s in subgraphs_of(item))
+        for node in graph.nodes
+    )
+
+
+def _may_fail_in_numpy(node: Node) -> bool:
+    """Return whether it is a call of NumPy's that is neither elementwise nor holds graphs."""
+    primitive = node.primitive
+    if not isinstance(primitive.lowering, External) or isinstance(primitive.derivative, Partials):
+        return False
+    return not any(True for item in node.params.values() for _ in subgraphs_of(item))
 
 
 def repeated(x: Any, spec: Spec, count: int) -> Any:

@@ -235,6 +235,27 @@ def test_numbers_take_part_in_promotion_as_those_of_one_example_do() -> None:
     assert found.shape == (EXAMPLES, 3)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, jg.compile], ids=["eager", "compiled"])
+def test_what_an_example_does_not_run_raises_no_error(wrap: Callable[..., Any]) -> None:
+    table = jg.tensor(np.arange(5.0))
+
+    def looked_up(k: Any) -> Any:
+        return jg.cond(k < 5, lambda k: table[k], lambda k: table[0] - 1, k)
+
+    found = wrap(jg.vmap(looked_up))(jg.tensor([4, 7, 1]))
+    assert_same(found, np.array([4.0, -1.0, 1.0]))
+
+    def until(k: Any, most: Any) -> Any:
+        def step(c: Any) -> Any:
+            return c[0] + 1, c[1] + table[c[0]]
+
+        start = (k, jg.zeros((), dtype=jg.float64))
+        return jg.while_loop(lambda c: (c[0] < 5) & (c[1] < most), step, start)[1]
+
+    slopes = wrap(jg.vmap(until))(jg.tensor([4, 0, 2]), jg.tensor([9.0, 5.0, 9.0]))
+    assert_same(slopes, np.array([4.0, 6.0, 9.0]))
+
+
 def test_no_examples_give_no_results() -> None:
     assert jg.vmap(lambda x: x.sum())(np.zeros((0, 3))).shape == (0,)
 
