@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     workloads = all_workloads()
     if options.list:
-        print("\n".join(f"{w.name:18}{w.title}" for w in workloads.values()))
+        print("\n".join(f"{w.name:20}{w.title}" for w in workloads.values()))
         return 0
     if options.alone:
         what, name, variant = options.alone
