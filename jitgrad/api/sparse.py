@@ -29,6 +29,8 @@ from jitgrad.trace.user_code import as_traced
 from jitgrad.transforms.dependence import Analysis, Known, Pattern, TooDenseError
 
 Array = np.ndarray[Any, Any]
+# So many patterns are kept of a function whose indices decide about them.
+_MOST_KEPT = 8
 
 
 def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
@@ -217,11 +219,12 @@ class _Jacobian:
         closures = {key: c.tensor for key, c in trace.closures.items()}
         body = subgraph(traced, trace.inputs, closures, self.name)
         arrays = [x.numpy(), *(t.detach().numpy() for t in closures.values())]
-        for groups in self.known.setdefault((body, x.shape), []):
+        kept = self.known.setdefault((body, x.shape), [])
+        for groups in kept:
             if all(np.array_equal(arrays[k], a) for k, a in groups.decided_by.items()):
                 return groups
         made = self._analysed(body, arrays)
-        self.known[body, x.shape].append(made)
+        kept[:] = [made, *kept[: _MOST_KEPT - 1]]
         return made
 
     def _check(self, traced: Traced) -> None:
