@@ -18,22 +18,6 @@ from jitgrad.nn.activations import (
     Softplus,
     Tanh,
 )
-from jitgrad.nn.bent_lines import (
-    CELU,
-    GLU,
-    SELU,
-    Hardshrink,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    Mish,
-    PReLU,
-    ReLU6,
-    Softshrink,
-    Softsign,
-    Tanhshrink,
-    Threshold,
-)
 from jitgrad.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from jitgrad.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from jitgrad.nn.embedding import Embedding
@@ -70,6 +54,22 @@ from jitgrad.nn.norm import (
     RMSNorm,
 )
 from jitgrad.nn.parameter import Parameter
+from jitgrad.nn.piecewise_activations import (
+    CELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    Mish,
+    PReLU,
+    ReLU6,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+    Threshold,
+)
 from jitgrad.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import jitgrad.ops.activations
 import jitgrad.ops.aliases
 import jitgrad.ops.arithmetic
-import jitgrad.ops.bent_lines
 import jitgrad.ops.bessel
 import jitgrad.ops.bitwise
 import jitgrad.ops.cast
@@ -39,6 +38,7 @@ import jitgrad.ops.normalization
 import jitgrad.ops.norms
 import jitgrad.ops.numpy_protocol
 import jitgrad.ops.ordering
+import jitgrad.ops.piecewise_activations
 import jitgrad.ops.placing
 import jitgrad.ops.pooling
 import jitgrad.ops.power

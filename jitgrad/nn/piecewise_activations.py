@@ -1,4 +1,4 @@
-"""Activations that are lines with bends, or smooth forms of such, as Modules."""
+"""Piecewise activations, and smooth forms of them, as Modules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from jitgrad.nn.module import Module
 from jitgrad.nn.parameter import Parameter
-from jitgrad.ops import bent_lines
+from jitgrad.ops import piecewise_activations
 from jitgrad.ops.creation import full
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class ReLU6(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``relu6(x)``."""
-        return bent_lines.relu6(x)
+        return piecewise_activations.relu6(x)
 
 
 class Hardtanh(Module):
@@ -41,7 +41,7 @@ class Hardtanh(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``hardtanh(x)``."""
-        return bent_lines.hardtanh(x, self.min_val, self.max_val)
+        return piecewise_activations.hardtanh(x, self.min_val, self.max_val)
 
     def extra_repr(self) -> str:
         """Return what it was made with."""
@@ -53,7 +53,7 @@ class Hardsigmoid(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``hardsigmoid(x)``."""
-        return bent_lines.hardsigmoid(x)
+        return piecewise_activations.hardsigmoid(x)
 
 
 class Hardswish(Module):
@@ -61,7 +61,7 @@ class Hardswish(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``hardswish(x)``."""
-        return bent_lines.hardswish(x)
+        return piecewise_activations.hardswish(x)
 
 
 class Mish(Module):
@@ -69,7 +69,7 @@ class Mish(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``mish(x)``."""
-        return bent_lines.mish(x)
+        return piecewise_activations.mish(x)
 
 
 class SELU(Module):
@@ -77,7 +77,7 @@ class SELU(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``selu(x)``."""
-        return bent_lines.selu(x)
+        return piecewise_activations.selu(x)
 
 
 class CELU(Module):
@@ -95,7 +95,7 @@ class CELU(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``celu(x)``."""
-        return bent_lines.celu(x, self.alpha)
+        return piecewise_activations.celu(x, self.alpha)
 
     def extra_repr(self) -> str:
         """Return what it was made with."""
@@ -107,7 +107,7 @@ class Softsign(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``softsign(x)``."""
-        return bent_lines.softsign(x)
+        return piecewise_activations.softsign(x)
 
 
 class Softshrink(Module):
@@ -125,7 +125,7 @@ class Softshrink(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``softshrink(x)``."""
-        return bent_lines.softshrink(x, self.lambd)
+        return piecewise_activations.softshrink(x, self.lambd)
 
     def extra_repr(self) -> str:
         """Return what it was made with."""
@@ -147,7 +147,7 @@ class Hardshrink(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``hardshrink(x)``."""
-        return bent_lines.hardshrink(x, self.lambd)
+        return piecewise_activations.hardshrink(x, self.lambd)
 
     def extra_repr(self) -> str:
         """Return what it was made with."""
@@ -159,7 +159,7 @@ class Tanhshrink(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``tanhshrink(x)``."""
-        return bent_lines.tanhshrink(x)
+        return piecewise_activations.tanhshrink(x)
 
 
 class Threshold(Module):
@@ -180,7 +180,7 @@ class Threshold(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``threshold(x)``."""
-        return bent_lines.threshold(x, self.threshold, self.value)
+        return piecewise_activations.threshold(x, self.threshold, self.value)
 
     def extra_repr(self) -> str:
         """Return what it was made with."""
@@ -202,7 +202,7 @@ class GLU(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``glu(x)``."""
-        return bent_lines.glu(x, self.dim)
+        return piecewise_activations.glu(x, self.dim)
 
     def extra_repr(self) -> str:
         """Return what it was made with."""
@@ -231,7 +231,7 @@ class PReLU(Module):
 
     def forward(self, x: ArrayLike) -> Tensor:
         """Return ``prelu(x)``."""
-        return bent_lines.prelu(x, self.weight)
+        return piecewise_activations.prelu(x, self.weight)
 
     def extra_repr(self) -> str:
         """Return the number of slopes."""

@@ -1,4 +1,4 @@
-"""Activations that are lines with bends, or smooth forms of such, for networks."""
+"""Piecewise activations, such as hard tanh and leaky relu, and smooth forms of them."""
 
 from __future__ import annotations
 
